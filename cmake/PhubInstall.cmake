@@ -1,0 +1,1 @@
+# What `cmake --install` puts where. Filled in by the package: programs, worker library, public headers.

@@ -1,0 +1,78 @@
+// The map: chunk -> shard -> NIC -> slot, fixed when a job's tensors are agreed.
+//
+// A pure function of the tensor table, the chunk size and the hub's shape, so hub and workers
+// compute it independently and compare digests. Balance is by largest-first partition (LPT; Graham
+// 1969, at most 4/3 of the optimum): chunks in order of falling size, each to the shard with the
+// least elements so far, ties to the lowest. Source: Parameter Hub (SoCC 2018), "key by core": one
+// owner core, NIC queue and NUMA node per chunk.
+#pragma once
+
+#include <phub/status.h>
+#include <phub/types.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace phub::exchange {
+
+struct ShardPlace {
+  uint32_t numa_node = 0;
+  int core = -1;  // -1: not pinned.
+};
+struct NicPlace {
+  std::string name;
+  uint32_t numa_node = 0;
+};
+
+// The hub as the map sees it. No NICs: everything is local (shm).
+struct HubShape {
+  std::vector<ShardPlace> shards;
+  std::vector<NicPlace> nics;
+};
+
+struct Chunk {
+  uint32_t tensor = 0;         // Index of the tensor.
+  uint64_t first_element = 0;  // Within the tensor; a multiple of chunk_elements.
+  uint32_t element_count = 0;  // chunk_elements, or fewer in the tensor's last chunk.
+  uint32_t shard = 0;
+  uint32_t nic = 0;   // Index into HubShape::nics; 0 if there are none.
+  uint32_t slot = 0;  // Dense per shard, in chunk order.
+};
+
+class ChunkMap {
+ public:
+  ChunkMap() = default;
+  // invalid_argument: a tensor without elements, chunk_elements out of range, no shard, or more
+  // chunks per shard than a tag can name (2^24).
+  static Result<ChunkMap> build(std::span<const TensorSpec> tensors, uint32_t chunk_elements,
+                                const HubShape& hub);
+
+  std::span<const Chunk> chunks() const { return chunks_; }  // By tensor, then by first_element.
+  uint32_t shard_count() const { return static_cast<uint32_t>(by_shard_.size()); }
+  // Chunk numbers that `shard` owns; position = slot.
+  std::span<const uint32_t> chunks_of_shard(uint32_t shard) const { return by_shard_[shard]; }
+  // Chunk numbers [first, second) of a tensor.
+  std::pair<uint32_t, uint32_t> chunks_of_tensor(uint32_t tensor) const {
+    return {tensor_begin_[tensor], tensor_begin_[tensor + 1]};
+  }
+  uint64_t elements_of_shard(uint32_t shard) const { return shard_elements_[shard]; }
+  // Largest shard's elements over the mean: 1 is perfect.
+  double imbalance() const;
+  // Equal maps have equal digests (64-bit FNV-1a over every field).
+  uint64_t digest() const;
+  // internal: chunks overlap, leave a gap, or share a slot. Run after build on both sides.
+  Status verify(std::span<const TensorSpec> tensors) const;
+
+ private:
+  std::vector<Chunk> chunks_;
+  std::vector<std::vector<uint32_t>> by_shard_;
+  std::vector<uint32_t> tensor_begin_;
+  std::vector<uint64_t> shard_elements_;
+};
+
+// The map as text, one chunk a line, for people and for `phubctl map`.
+std::string to_text(const ChunkMap& map, std::span<const TensorSpec> tensors, const HubShape& hub);
+
+}  // namespace phub::exchange

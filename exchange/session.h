@@ -1,0 +1,135 @@
+// The session: what hub and worker say to each other outside the data path. One message a frame.
+//
+//   worker                                   hub
+//   hello{job, rank, ...}            ->
+//                                    <-      challenge{nonce}            or error, then close
+//   proof{hmac}                      ->
+//                                    <-      welcome{shape, ...}         create + connect service
+//   tensors{table, digest}           ->                                  init service, every epoch
+//                                    <-      offer{epoch, links}         when all ranks have sent
+//                                    theirs
+//   answer{epoch, links}             ->
+//                                    <-      start{epoch}                when all ranks have
+//                                    answered
+//   barrier, settings, late, state, leave, heartbeat: at any time, each with its reply.
+//
+// Bodies are JSON; bulk bytes (fabric bootstraps, tensor state) travel as blobs beside it. The
+// codec (session_codec.h) checks every length and type; nothing here has been trusted yet.
+// Liveness: either side sends a heartbeat when it was silent for peer_timeout / 4; silence for
+// peer_timeout is death. A closed connection is death at once.
+#pragma once
+
+#include <phub/status.h>
+#include <phub/types.h>
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/fd.h"
+#include "exchange/map.h"
+
+namespace phub::exchange {
+
+constexpr uint16_t kProtocolVersion = 1;
+constexpr uint8_t kStepCount = 3;
+
+// Worker to hub.
+struct Hello {
+  JobSpec job;  // The secret stays empty on the wire.
+  uint32_t rank = 0;
+  int64_t process = 0;  // For messages: "rank 2 (process 4711 on node7)".
+  std::string host;
+  std::string fabric;  // The fabric this rank will use: "shm".
+  std::string nonce;   // 32 bytes, hex: the worker's half of the challenge.
+};
+struct Proof {
+  std::string hmac;  // Hex HMAC-SHA256 over both nonces, job, rank (see session_auth.h).
+};
+struct Tensors {
+  uint32_t epoch = 0;  // The epoch this starts: the last one + 1.
+  std::vector<TensorSpec> table;
+  uint64_t digest = 0;  // Of the ChunkMap that this rank computed.
+};
+struct Answer {
+  uint32_t epoch = 0;
+  std::vector<std::string> links;   // One blob per shard; descriptors beside it, in order.
+  std::vector<uint32_t> fd_counts;  // Descriptors per link.
+};
+struct Barrier {
+  uint64_t id = 0;  // Reply: the same, when all ranks have sent it.
+};
+struct Settings {
+  uint64_t id = 0;  // Reply: SettingsDone.
+  StepSettings values;
+  std::vector<uint32_t> first_rounds;  // Per tensor: the first round these hold for.
+};
+struct LateQuery {
+  uint64_t id = 0;
+};
+struct StateQuery {
+  uint64_t id = 0;
+  uint32_t tensor = 0;
+  uint8_t kind = 0;    // A phub::StateKind, or kStepCount.
+  bool write = false;  // Then the blob holds `count` floats.
+  uint64_t first_element = 0;
+  uint64_t count = 0;
+  uint64_t step_count = 0;  // kind kStepCount: the optimizer's step counter.
+  std::string blob;
+};
+struct Leave {};
+struct Heartbeat {};  // Both ways.
+
+// Hub to worker.
+struct Challenge {
+  std::string nonce;
+};
+struct Welcome {
+  std::string hub;  // "phubd 0.1.0 on node7"
+  HubShape shape;
+  uint64_t peer_timeout_ms = 5000;
+};
+struct Offer {
+  uint32_t epoch = 0;
+  uint64_t digest = 0;
+  std::vector<std::string> links;
+  std::vector<uint32_t> fd_counts;
+};
+struct Start {
+  uint32_t epoch = 0;
+};
+struct BarrierDone {
+  uint64_t id = 0;
+};
+struct SettingsDone {
+  uint64_t id = 0;
+};
+struct LateReport {
+  uint64_t id = 0;
+  std::string text;  // "tensor 5 "fc1.weight" round 17: rank 2 (process 4711 on node7) is missing
+                     // since 3.2 s"
+};
+struct StateReply {
+  uint64_t id = 0;
+  uint8_t code = 0;  // A phub::Code.
+  std::string message;
+  uint64_t step_count = 0;
+  std::string blob;
+};
+struct Left {};
+struct Failure {  // The epoch (aborted) or the connection (anything else) is over.
+  uint8_t code = 0;
+  std::string message;
+};
+
+using Body = std::variant<Hello, Proof, Tensors, Answer, Barrier, Settings, LateQuery, StateQuery,
+                          Leave, Heartbeat, Challenge, Welcome, Offer, Start, BarrierDone,
+                          SettingsDone, LateReport, StateReply, Left, Failure>;
+
+struct Message {
+  Body body;
+  std::vector<base::Fd> fds;
+};
+
+}  // namespace phub::exchange

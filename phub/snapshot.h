@@ -1,0 +1,87 @@
+// What the hub says about itself: plain values, copied out of the running hub for operators.
+// Rendered as JSON and as text by http_server, as Prometheus text by metrics.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "exchange/map.h"
+#include "exchange/memory_plan.h"
+
+namespace phub::hub {
+
+// Counters of one shard since the hub started. All only grow.
+struct ShardSnapshot {
+  uint32_t shard = 0;
+  int core = -1;
+  uint32_t numa_node = 0;
+  uint64_t chunks_owned = 0;  // Of all jobs, now.
+  uint64_t pushes = 0;        // Chunk pushes accepted.
+  uint64_t pushed_bytes = 0;
+  uint64_t results = 0;  // Chunk rounds completed.
+  uint64_t replied_bytes = 0;
+  uint64_t duplicates = 0;  // Copies that were dropped.
+  uint64_t stale = 0;       // Pushes of the round just finished: answered again.
+  uint64_t malformed = 0;   // Puts that made no sense; their link was closed.
+  uint64_t polls = 0;
+  uint64_t idle_polls = 0;
+  uint64_t sleeps = 0;
+};
+
+enum class RankState : uint8_t { absent, joining, ready, left, lost };
+std::string_view to_string(RankState state);
+
+struct RankSnapshot {
+  uint32_t rank = 0;
+  RankState state = RankState::absent;
+  int64_t process = 0;
+  std::string host;
+  std::string fabric;
+};
+
+// A tensor whose round cannot complete because ranks are missing.
+struct LateSnapshot {
+  uint32_t tensor = 0;
+  std::string tensor_name;
+  uint32_t round = 0;
+  double since_seconds = 0;  // Since the first rank's push of that round.
+  std::vector<uint32_t> missing_ranks;
+};
+
+enum class JobState : uint8_t { forming, connecting, running, failed };
+std::string_view to_string(JobState state);
+
+struct JobSnapshot {
+  std::string name;
+  JobState state = JobState::forming;
+  uint32_t rank_count = 0;
+  uint32_t epoch = 0;
+  uint32_t tensor_count = 0;
+  uint64_t element_count = 0;
+  uint32_t chunk_elements = 0;
+  uint32_t chunk_count = 0;
+  double imbalance = 1;
+  exchange::MemoryPlan memory;
+  uint64_t rounds = 0;       // Chunk rounds completed over all shards.
+  std::string last_failure;  // Empty if none.
+  std::vector<RankSnapshot> ranks;
+};
+
+struct HubSnapshot {
+  std::string version;
+  std::string host;
+  std::string isa;
+  double uptime_seconds = 0;
+  bool is_draining = false;
+  uint64_t memory_limit_bytes = 0;
+  uint64_t memory_used_bytes = 0;
+  uint32_t jobs_max = 0;
+  uint64_t sessions_accepted = 0;
+  uint64_t sessions_refused = 0;  // Wrong secret, version, bytes, limits.
+  std::vector<ShardSnapshot> shards;
+  std::vector<JobSnapshot> jobs;
+};
+
+}  // namespace phub::hub
