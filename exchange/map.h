@@ -45,7 +45,7 @@ class ChunkMap {
  public:
   ChunkMap() = default;
   // invalid_argument: a tensor without elements, chunk_elements out of range, no shard, or more
-  // chunks per shard than a tag can name (2^24).
+  // chunks than a tag can name (2^24). Nothing is allocated before these are checked.
   static Result<ChunkMap> build(std::span<const TensorSpec> tensors, uint32_t chunk_elements,
                                 const HubShape& hub);
 
@@ -66,6 +66,8 @@ class ChunkMap {
   Status verify(std::span<const TensorSpec> tensors) const;
 
  private:
+  friend struct ChunkMapBreaker;  // The test of verify() and digest().
+
   std::vector<Chunk> chunks_;
   std::vector<std::vector<uint32_t>> by_shard_;
   std::vector<uint32_t> tensor_begin_;

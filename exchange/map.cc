@@ -1,0 +1,226 @@
+#include "exchange/map.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <numeric>
+#include <queue>
+
+#include "base/try.h"
+#include "exchange/wire.h"
+
+namespace phub::exchange {
+namespace {
+
+constexpr uint32_t kChunkElementsMin = 64;
+constexpr uint32_t kChunkElementsMax = 4'194'304;
+
+std::string describe(uint32_t tensor, const TensorSpec& spec) {
+  return "tensor " + std::to_string(tensor) + " \"" + spec.name + "\"";
+}
+
+// How many chunks there will be, or why the table cannot be cut. Before anything is allocated: the
+// counts may come from a peer.
+Result<uint64_t> count_chunks(std::span<const TensorSpec> tensors, uint32_t chunk_elements) {
+  uint64_t count = 0;
+  for (uint32_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].count == 0) {
+      return Status(Code::invalid_argument,
+                    describe(i, tensors[i]) + " has no elements; it needs at least 1");
+    }
+    count += (tensors[i].count - 1) / chunk_elements + 1;
+    if (count > kSlotCountMax) {
+      return Status(Code::invalid_argument, "the tensors up to " + describe(i, tensors[i]) +
+                                                " make more than " + std::to_string(kSlotCountMax) +
+                                                " chunks of " + std::to_string(chunk_elements) +
+                                                " elements; use larger chunks");
+    }
+  }
+  return count;
+}
+
+// Shards of a NUMA node take that node's NICs in turn; a node without NICs takes all of them.
+std::vector<uint32_t> choose_nics(const HubShape& hub) {
+  std::vector<uint32_t> nic_of_shard(hub.shards.size(), 0);
+  if (hub.nics.empty()) return nic_of_shard;
+  for (uint32_t shard = 0; shard < hub.shards.size(); ++shard) {
+    const uint32_t node = hub.shards[shard].numa_node;
+    std::vector<uint32_t> near;
+    for (uint32_t nic = 0; nic < hub.nics.size(); ++nic) {
+      if (hub.nics[nic].numa_node == node) near.push_back(nic);
+    }
+    if (near.empty()) {
+      near.resize(hub.nics.size());
+      std::iota(near.begin(), near.end(), 0u);
+    }
+    const auto before =
+        std::count_if(hub.shards.begin(), hub.shards.begin() + shard,
+                      [node](const ShardPlace& place) { return place.numa_node == node; });
+    nic_of_shard[shard] = near[static_cast<size_t>(before) % near.size()];
+  }
+  return nic_of_shard;
+}
+
+struct Load {
+  uint64_t elements = 0;
+  uint32_t shard = 0;
+  auto operator<=>(const Load&) const = default;
+};
+
+// 64-bit FNV-1a, eight bytes at a time in little-endian order.
+class Digest {
+ public:
+  void add(uint64_t value) {
+    for (int shift = 0; shift < 64; shift += 8) {
+      hash_ = (hash_ ^ (value >> shift & 255)) * 0x100000001B3u;
+    }
+  }
+  uint64_t value() const { return hash_; }
+
+ private:
+  uint64_t hash_ = 0xCBF29CE484222325u;
+};
+
+Status broken(const std::string& what) {
+  return Status(Code::internal, "chunk map is broken: " + what);
+}
+
+}  // namespace
+
+Result<ChunkMap> ChunkMap::build(std::span<const TensorSpec> tensors, uint32_t chunk_elements,
+                                 const HubShape& hub) {
+  if (chunk_elements < kChunkElementsMin || chunk_elements > kChunkElementsMax ||
+      chunk_elements % 64 != 0) {
+    return Status(Code::invalid_argument, "chunk_elements = " + std::to_string(chunk_elements) +
+                                              "; use a multiple of 64 from 64 to 4194304");
+  }
+  if (hub.shards.empty()) return Status(Code::invalid_argument, "the hub has no shards");
+  PHUB_TRY_ASSIGN(const uint64_t chunk_count, count_chunks(tensors, chunk_elements));
+
+  ChunkMap map;
+  map.chunks_.reserve(chunk_count);
+  map.tensor_begin_.push_back(0);
+  for (uint32_t tensor = 0; tensor < tensors.size(); ++tensor) {
+    for (uint64_t first = 0; first < tensors[tensor].count; first += chunk_elements) {
+      const uint64_t left = tensors[tensor].count - first;
+      const uint32_t count = static_cast<uint32_t>(std::min<uint64_t>(left, chunk_elements));
+      map.chunks_.push_back({.tensor = tensor, .first_element = first, .element_count = count});
+    }
+    map.tensor_begin_.push_back(static_cast<uint32_t>(map.chunks_.size()));
+  }
+
+  std::vector<uint32_t> order(map.chunks_.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::stable_sort(order.begin(), order.end(), [&map](uint32_t a, uint32_t b) {
+    return map.chunks_[a].element_count > map.chunks_[b].element_count;
+  });
+  std::priority_queue<Load, std::vector<Load>, std::greater<>> least;
+  for (uint32_t shard = 0; shard < hub.shards.size(); ++shard) least.push({0, shard});
+  map.shard_elements_.resize(hub.shards.size());
+  for (const uint32_t number : order) {
+    Load load = least.top();
+    least.pop();
+    map.chunks_[number].shard = load.shard;
+    load.elements += map.chunks_[number].element_count;
+    map.shard_elements_[load.shard] = load.elements;
+    least.push(load);
+  }
+
+  const std::vector<uint32_t> nic_of_shard = choose_nics(hub);
+  map.by_shard_.resize(hub.shards.size());
+  for (uint32_t number = 0; number < map.chunks_.size(); ++number) {
+    Chunk& chunk = map.chunks_[number];
+    chunk.nic = nic_of_shard[chunk.shard];
+    chunk.slot = static_cast<uint32_t>(map.by_shard_[chunk.shard].size());
+    map.by_shard_[chunk.shard].push_back(number);
+  }
+  return map;
+}
+
+double ChunkMap::imbalance() const {
+  if (chunks_.empty()) return 1;
+  const uint64_t total =
+      std::accumulate(shard_elements_.begin(), shard_elements_.end(), uint64_t{0});
+  const uint64_t largest = *std::max_element(shard_elements_.begin(), shard_elements_.end());
+  return static_cast<double>(largest) * static_cast<double>(shard_elements_.size()) /
+         static_cast<double>(total);
+}
+
+uint64_t ChunkMap::digest() const {
+  Digest digest;
+  digest.add(tensor_begin_.size());
+  digest.add(by_shard_.size());
+  for (const Chunk& chunk : chunks_) {
+    digest.add(chunk.tensor);
+    digest.add(chunk.first_element);
+    digest.add(chunk.element_count);
+    digest.add(chunk.shard);
+    digest.add(chunk.nic);
+    digest.add(chunk.slot);
+  }
+  return digest.value();
+}
+
+Status ChunkMap::verify(std::span<const TensorSpec> tensors) const {
+  if (tensor_begin_.size() != tensors.size() + 1) return broken("another number of tensors");
+  if (tensor_begin_.front() != 0 || tensor_begin_.back() != chunks_.size()) {
+    return broken("chunks without a tensor");
+  }
+  for (uint32_t tensor = 0; tensor < tensors.size(); ++tensor) {
+    uint64_t next = 0;  // The first element that no chunk has covered.
+    for (uint32_t i = tensor_begin_[tensor]; i < tensor_begin_[tensor + 1]; ++i) {
+      const Chunk& chunk = chunks_[i];
+      if (chunk.tensor != tensor || chunk.first_element != next || chunk.element_count == 0) {
+        return broken("chunk " + std::to_string(i) + " of " + describe(tensor, tensors[tensor]) +
+                      " starts at element " + std::to_string(chunk.first_element) + ", want " +
+                      std::to_string(next));
+      }
+      next += chunk.element_count;
+    }
+    if (next != tensors[tensor].count) {
+      return broken(describe(tensor, tensors[tensor]) + " is covered up to element " +
+                    std::to_string(next) + " of " + std::to_string(tensors[tensor].count));
+    }
+  }
+  // Each chunk in the place that its shard and slot name, and no places besides: no slot is shared.
+  uint64_t places = 0;
+  for (uint32_t shard = 0; shard < by_shard_.size(); ++shard) {
+    uint64_t elements = 0;
+    for (uint32_t slot = 0; slot < by_shard_[shard].size(); ++slot) {
+      const uint32_t number = by_shard_[shard][slot];
+      if (number >= chunks_.size() || chunks_[number].shard != shard ||
+          chunks_[number].slot != slot) {
+        return broken("slot " + std::to_string(slot) + " of shard " + std::to_string(shard) +
+                      " is not chunk " + std::to_string(number) + "'s");
+      }
+      elements += chunks_[number].element_count;
+    }
+    if (elements != shard_elements_[shard]) {
+      return broken("shard " + std::to_string(shard) + " has " + std::to_string(elements) +
+                    " elements, not " + std::to_string(shard_elements_[shard]));
+    }
+    places += by_shard_[shard].size();
+  }
+  if (places != chunks_.size()) return broken("chunks without a slot");
+  return {};
+}
+
+std::string to_text(const ChunkMap& map, std::span<const TensorSpec> tensors, const HubShape& hub) {
+  char line[512];
+  std::snprintf(line, sizeof(line), "%zu chunks of %zu tensors on %u shards, max/mean %.4f\n",
+                map.chunks().size(), tensors.size(), map.shard_count(), map.imbalance());
+  std::string text = line;
+  text += "chunk tensor first_element elements shard core numa nic slot name\n";
+  for (size_t i = 0; i < map.chunks().size(); ++i) {
+    const Chunk& chunk = map.chunks()[i];
+    const ShardPlace& place = hub.shards[chunk.shard];
+    const char* const nic = hub.nics.empty() ? "-" : hub.nics[chunk.nic].name.c_str();
+    std::snprintf(line, sizeof(line), "%zu %u %llu %u %u %d %u %.64s %u ", i, chunk.tensor,
+                  static_cast<unsigned long long>(chunk.first_element), chunk.element_count,
+                  chunk.shard, place.core, place.numa_node, nic, chunk.slot);
+    text += line + tensors[chunk.tensor].name + "\n";
+  }
+  return text;
+}
+
+}  // namespace phub::exchange
