@@ -1,0 +1,48 @@
+#include "config/host_port.h"
+
+#include <arpa/inet.h>
+
+#include "base/try.h"
+#include "config/quantity.h"
+
+namespace phub::config {
+
+Result<HostPort> parse_host_port(std::string_view text) {
+  const auto invalid = [](std::string message) {
+    return Status(Code::invalid_argument, std::move(message));
+  };
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) {
+    return invalid("is not HOST:PORT; want for example 127.0.0.1:7070");
+  }
+  std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return invalid("has an IPv6 address without brackets; want for example [::1]:7070");
+  }
+  if (host.empty() || host.size() > 255 ||
+      host.find_first_of(" /[]@?#") != std::string_view::npos) {
+    return invalid("has no valid host; want for example 127.0.0.1:7070");
+  }
+  const Result<uint64_t> port = parse_number(text.substr(colon + 1), 0, 65'535);
+  if (!port.ok()) return invalid("has a port that " + port.status().message());
+  return HostPort{std::string(host), static_cast<uint16_t>(*port)};
+}
+
+std::string to_text(const HostPort& address) {
+  const bool is_ipv6 = address.host.find(':') != std::string::npos;
+  return (is_ipv6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
+}
+
+bool is_loopback(std::string_view host) {
+  if (host == "localhost") return true;
+  const std::string text(host);
+  in_addr v4{};
+  if (::inet_pton(AF_INET, text.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  in6_addr v6{};
+  if (::inet_pton(AF_INET6, text.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
+  return false;
+}
+
+}  // namespace phub::config

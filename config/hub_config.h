@@ -1,0 +1,82 @@
+// What phubd is told: command line over environment over configuration file, as one checked value.
+//
+//   phubd --config rack8.conf --shards 8     PHUBD_SHARDS=8 phubd     shards = 8   (in the file)
+//
+// Thread-safety: plain values; the functions may be called from any thread.
+#pragma once
+
+#include <phub/status.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "config/host_port.h"
+
+namespace phub::config {
+
+// How results are written; `automatic` leaves the choice to what was measured for the machine.
+enum class StorePolicy : uint8_t { automatic = 0, ordinary, non_temporal };
+std::string_view to_string(StorePolicy policy);
+
+enum class Pinning : uint8_t { automatic = 0, on, off };
+
+// Everything a hub needs to start. Defaults are resolved: nothing here means "decide later" except
+// StorePolicy::automatic.
+struct HubConfig {
+  std::string listen = "shm:///tmp/phub.sock";
+  std::optional<HostPort> http = HostPort{"127.0.0.1", 7070};  // Absent: no HTTP.
+  uint32_t shards = 1;                                         // At most the cores of the machine.
+  Pinning pin = Pinning::automatic;
+  bool is_pinned = false;  // What `pin` comes to here: each shard's thread stays on its core.
+  uint64_t memory_limit_bytes = 0;
+  uint64_t job_memory_limit_bytes = 0;  // At most memory_limit_bytes.
+  uint32_t jobs_max = 64;
+  uint32_t sessions_max = 4096;
+  uint64_t peer_timeout_ms = 5'000;
+  uint64_t join_timeout_ms = 60'000;
+  StorePolicy stores = StorePolicy::automatic;
+  uint32_t idle_spin_us = 50;      // A shard without work polls this long before it sleeps.
+  bool can_workers_create = true;  // The rank that joins first may create its job.
+  std::string admin_token;         // Empty: none. A secret: never print it.
+  base::LogLevel log_level = base::LogLevel::info;
+  bool is_log_json = false;
+};
+
+// The machine, as far as limits and defaults depend on it.
+struct Machine {
+  uint32_t core_count = 1;  // Cores this process may run on.
+  uint64_t memory_bytes = 0;
+};
+Machine this_machine();
+
+// What the command line asks for.
+struct HubCommand {
+  HubConfig config;
+  bool wants_help = false;     // Then config holds defaults.
+  bool wants_version = false;  // Likewise.
+  int ready_fd = -1;           // A line is written here when the hub is ready.
+};
+
+// arguments: without the program's name. environment: "NAME=value" strings; only PHUBD_* are read.
+// invalid_argument: unknown or wrong option; not_found: a file is missing. The message begins with
+// the place: "rack8.conf:3: shards = 24, but ...", "--pin = maybe: ..." or "PHUBD_PIN = ...".
+Result<HubCommand> parse_hub_command(std::span<const std::string> arguments,
+                                     std::span<const std::string> environment,
+                                     const Machine& machine);
+
+// The text of a configuration file alone. `path` is for messages.
+Result<HubConfig> parse_hub_file(std::string_view text, const std::string& path,
+                                 const Machine& machine);
+
+// For --help: every option with its default.
+std::string hub_options_text();
+
+// This process's environment, for parse_hub_command.
+std::vector<std::string> this_environment();
+
+}  // namespace phub::config

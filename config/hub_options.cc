@@ -1,0 +1,257 @@
+#include "config/hub_options.h"
+
+#include <array>
+#include <utility>
+
+#include "base/try.h"
+#include "config/quantity.h"
+#include "config/token_file.h"
+
+namespace phub::config {
+namespace {
+
+constexpr size_t kUnixPathMax = 107;  // sun_path without its terminator.
+constexpr uint64_t kMemoryLimitMin = uint64_t{16} << 20;
+
+Status invalid(std::string message) { return Status(Code::invalid_argument, std::move(message)); }
+
+// The value that belongs to `text`. Alternatives are few: a list beats a map.
+template <typename T, size_t kCount>
+Result<T> choose(std::string_view text,
+                 const std::array<std::pair<std::string_view, T>, kCount>& of) {
+  std::string names;
+  for (const auto& [name, value] : of) {
+    if (name == text) return value;
+    names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  return invalid(" is none of " + names);
+}
+
+Result<bool> parse_yes_no(std::string_view text) {
+  return choose(text, std::array<std::pair<std::string_view, bool>, 6>{{{"yes", true},
+                                                                        {"no", false},
+                                                                        {"on", true},
+                                                                        {"off", false},
+                                                                        {"true", true},
+                                                                        {"false", false}}});
+}
+
+Result<uint64_t> number(std::string_view text, uint64_t minimum, uint64_t maximum) {
+  return parse_number(text, minimum, maximum);
+}
+
+Status apply_listen(std::string_view value, const Machine&, HubConfig& config) {
+  const size_t scheme_end = value.find("://");
+  if (scheme_end == std::string_view::npos || scheme_end == 0) {
+    return invalid(" has no scheme; want shm:///PATH/OF/SOCKET");
+  }
+  if (value.substr(0, scheme_end) == "shm") {
+    const std::string_view path = value.substr(scheme_end + 3);
+    if (!path.starts_with('/') || path.ends_with('/')) {
+      return invalid(
+          " is not the absolute path of a socket; want for example shm:///tmp/phub.sock");
+    }
+    if (path.size() > kUnixPathMax) {
+      return invalid(", but a socket's path has at most " + std::to_string(kUnixPathMax) +
+                     " bytes and this one has " + std::to_string(path.size()) +
+                     "; choose a shorter one");
+    }
+  }
+  config.listen = value;
+  return Status();
+}
+
+Status apply_http(std::string_view value, const Machine&, HubConfig& config) {
+  if (value == "off") {
+    config.http.reset();
+    return Status();
+  }
+  const Result<HostPort> address = parse_host_port(value);
+  if (!address.ok()) return invalid(" " + address.status().message() + ", or off");
+  config.http = *address;
+  return Status();
+}
+
+Status apply_shards(std::string_view value, const Machine& machine, HubConfig& config) {
+  const Result<uint64_t> shards = number(value, 1, 65'535);
+  if (!shards.ok()) return invalid(" " + shards.status().message());
+  if (*shards > machine.core_count) {
+    const std::string cores = std::to_string(machine.core_count);
+    return invalid(", but this process may use " + cores + (cores == "1" ? " core" : " cores") +
+                   " and each shard wants its own; use at most " + cores);
+  }
+  config.shards = static_cast<uint32_t>(*shards);
+  return Status();
+}
+
+Status apply_pin(std::string_view value, const Machine&, HubConfig& config) {
+  const Result<Pinning> pin = choose(
+      value, std::array<std::pair<std::string_view, Pinning>, 3>{
+                 {{"auto", Pinning::automatic}, {"on", Pinning::on}, {"off", Pinning::off}}});
+  if (!pin.ok()) return pin.status();
+  config.pin = *pin;
+  return Status();
+}
+
+// An absolute size, or a share of the machine: "50%".
+Result<uint64_t> parse_memory(std::string_view value, const Machine& machine) {
+  if (!value.ends_with('%')) {
+    const Result<uint64_t> bytes = parse_bytes(value);
+    if (!bytes.ok()) return invalid(" " + bytes.status().message() + ", or a share such as 50%");
+    return bytes;
+  }
+  const Result<uint64_t> percent = number(value.substr(0, value.size() - 1), 1, 100);
+  if (!percent.ok()) return invalid(" is not a share; want 1% to 100% of the machine's memory");
+  return machine.memory_bytes / 100 * *percent;
+}
+
+Status check_memory(uint64_t bytes, const Machine& machine) {
+  if (bytes < kMemoryLimitMin) {
+    return invalid(" is " + print_bytes(bytes) + ", too little for any job; use at least " +
+                   print_bytes(kMemoryLimitMin));
+  }
+  if (bytes > machine.memory_bytes) {
+    return invalid(", but the machine has " + print_bytes(machine.memory_bytes) +
+                   " of memory; use less, for example 50%");
+  }
+  return Status();
+}
+
+Status apply_memory_limit(std::string_view value, const Machine& machine, HubConfig& config) {
+  PHUB_TRY_ASSIGN(const uint64_t bytes, parse_memory(value, machine));
+  PHUB_TRY(check_memory(bytes, machine));
+  config.memory_limit_bytes = bytes;
+  return Status();
+}
+
+Status apply_job_memory_limit(std::string_view value, const Machine& machine, HubConfig& config) {
+  PHUB_TRY_ASSIGN(const uint64_t bytes, parse_memory(value, machine));
+  PHUB_TRY(check_memory(bytes, machine));
+  config.job_memory_limit_bytes = bytes;
+  return Status();
+}
+
+Status apply_jobs_max(std::string_view value, const Machine&, HubConfig& config) {
+  const Result<uint64_t> jobs = number(value, 1, 4096);
+  if (!jobs.ok()) return invalid(" " + jobs.status().message());
+  config.jobs_max = static_cast<uint32_t>(*jobs);
+  return Status();
+}
+
+Status apply_sessions_max(std::string_view value, const Machine&, HubConfig& config) {
+  const Result<uint64_t> sessions = number(value, 1, 65'536);
+  if (!sessions.ok()) return invalid(" " + sessions.status().message());
+  config.sessions_max = static_cast<uint32_t>(*sessions);
+  return Status();
+}
+
+// Milliseconds between the bounds; "5s" and "5000ms" are the same.
+Result<uint64_t> parse_ms(std::string_view value, uint64_t minimum_ms, uint64_t maximum_ms) {
+  const Result<uint64_t> us = parse_duration_us(value);
+  if (!us.ok()) return invalid(" " + us.status().message());
+  if (*us % 1000 != 0 || *us < minimum_ms * 1000 || *us > maximum_ms * 1000) {
+    return invalid(" is out of range; use " + print_duration_us(minimum_ms * 1000) + " to " +
+                   print_duration_us(maximum_ms * 1000) + ", in whole milliseconds");
+  }
+  return *us / 1000;
+}
+
+Status apply_peer_timeout(std::string_view value, const Machine&, HubConfig& config) {
+  PHUB_TRY_ASSIGN(config.peer_timeout_ms, parse_ms(value, 100, 600'000));
+  return Status();
+}
+
+Status apply_join_timeout(std::string_view value, const Machine&, HubConfig& config) {
+  PHUB_TRY_ASSIGN(config.join_timeout_ms, parse_ms(value, 100, 86'400'000));
+  return Status();
+}
+
+Status apply_stores(std::string_view value, const Machine&, HubConfig& config) {
+  PHUB_TRY_ASSIGN(config.stores,
+                  choose(value, std::array<std::pair<std::string_view, StorePolicy>, 3>{
+                                    {{"auto", StorePolicy::automatic},
+                                     {"ordinary", StorePolicy::ordinary},
+                                     {"non_temporal", StorePolicy::non_temporal}}}));
+  return Status();
+}
+
+Status apply_idle_spin(std::string_view value, const Machine&, HubConfig& config) {
+  const Result<uint64_t> us = parse_duration_us(value);
+  if (!us.ok()) return invalid(" " + us.status().message());
+  if (*us > 1'000'000) return invalid(" burns a core for nothing; use at most 1s");
+  config.idle_spin_us = static_cast<uint32_t>(*us);
+  return Status();
+}
+
+Status apply_admin_token_file(std::string_view value, const Machine&, HubConfig& config) {
+  const Result<std::string> token = read_token_file(std::string(value));
+  if (!token.ok()) return Status(token.status().code(), ": " + token.status().message());
+  config.admin_token = *token;
+  return Status();
+}
+
+Status apply_allow_create(std::string_view value, const Machine&, HubConfig& config) {
+  PHUB_TRY_ASSIGN(config.can_workers_create, parse_yes_no(value));
+  return Status();
+}
+
+Status apply_log_level(std::string_view value, const Machine&, HubConfig& config) {
+  using base::LogLevel;
+  PHUB_TRY_ASSIGN(config.log_level,
+                  choose(value, std::array<std::pair<std::string_view, LogLevel>, 4>{
+                                    {{"debug", LogLevel::debug},
+                                     {"info", LogLevel::info},
+                                     {"warning", LogLevel::warning},
+                                     {"error", LogLevel::error}}}));
+  return Status();
+}
+
+Status apply_log_json(std::string_view value, const Machine&, HubConfig& config) {
+  PHUB_TRY_ASSIGN(config.is_log_json, parse_yes_no(value));
+  return Status();
+}
+
+constexpr std::array kOptions{
+    HubOption{"listen", "URI", "Where workers connect", "shm:///tmp/phub.sock", apply_listen},
+    HubOption{"http", "HOST:PORT", "Where operators connect; off: nowhere", "127.0.0.1:7070",
+              apply_http},
+    HubOption{"shards", "N", "Cores that sum", "every core this process may use", apply_shards},
+    HubOption{
+        "pin", "auto|on|off",
+        "Keep each shard on its core; auto: on, unless workers on this machine (shm) would be "
+        "left without a core",
+        "auto", apply_pin},
+    HubOption{"memory_limit", "SIZE|SHARE", "Memory for all jobs together", "50%",
+              apply_memory_limit},
+    HubOption{"job_memory_limit", "SIZE|SHARE", "Memory for any one job", "memory_limit",
+              apply_job_memory_limit},
+    HubOption{"jobs_max", "N", "Jobs at once", "64", apply_jobs_max},
+    HubOption{"sessions_max", "N", "Connected ranks at once", "4096", apply_sessions_max},
+    HubOption{"peer_timeout", "TIME", "A rank silent for this long is lost", "5s",
+              apply_peer_timeout},
+    HubOption{"join_timeout", "TIME", "A job must have all its ranks after this long", "60s",
+              apply_join_timeout},
+    HubOption{"stores", "auto|ordinary|non_temporal", "How results are written to memory", "auto",
+              apply_stores},
+    HubOption{"idle_spin", "TIME", "A shard without work polls this long before it sleeps", "50us",
+              apply_idle_spin},
+    HubOption{"admin_token_file", "FILE", "Its content is needed to change anything over HTTP",
+              "none", apply_admin_token_file},
+    HubOption{"allow_create", "yes|no", "The rank that joins first may create its job", "yes",
+              apply_allow_create},
+    HubOption{"log_level", "debug|info|warning|error", "What is logged", "info", apply_log_level},
+    HubOption{"log_json", "yes|no", "Log lines as JSON objects", "no", apply_log_json},
+};
+
+}  // namespace
+
+std::span<const HubOption> hub_options() { return kOptions; }
+
+const HubOption* find_hub_option(std::string_view name) {
+  for (const HubOption& option : kOptions) {
+    if (option.name == name) return &option;
+  }
+  return nullptr;
+}
+
+}  // namespace phub::config
