@@ -38,8 +38,8 @@ constexpr Tag decode(uint32_t bits) {
   return {static_cast<Verb>(bits >> 28), (bits >> 24) & 15u, bits & (kSlotCountMax - 1)};
 }
 
-// LinkOptions of the link between a rank and a shard that owns `chunk_count` chunks, in both directions: two
-// versions of a result can be on their way at once.
+// LinkOptions of the link between a rank and a shard that owns `chunk_count` chunks, in both
+// directions: two versions of a result can be on their way at once.
 constexpr uint32_t puts_max(uint32_t chunk_count) { return 2 * chunk_count + 16; }
 
 }  // namespace phub::exchange
