@@ -1,0 +1,215 @@
+// Goal: what an operator writes becomes exactly one checked HubConfig, or a sentence that names the
+// place, the value, the reason and the way out.
+// Method: a described machine of 16 cores and 64 GiB; each source alone, then against each other.
+#include "config/hub_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "config/hub_options.h"
+
+namespace phub::config {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr uint64_t kGiB = uint64_t{1} << 30;
+constexpr Machine kMachine{16, 64 * kGiB};
+
+Result<HubCommand> parse(const std::vector<std::string>& arguments,
+                         const std::vector<std::string>& environment = {}) {
+  return parse_hub_command(arguments, environment, kMachine);
+}
+
+std::string error_of(const std::vector<std::string>& arguments,
+                     const std::vector<std::string>& environment = {}) {
+  const Result<HubCommand> command = parse(arguments, environment);
+  return command.ok() ? "no error" : command.status().message();
+}
+
+std::string file_error_of(const std::string& text) {
+  const Result<HubConfig> config = parse_hub_file(text, "rack8.conf", kMachine);
+  return config.ok() ? "no error" : config.status().message();
+}
+
+TEST(HubConfigTest, WithoutOptionsTheDefaultsFitTheMachine) {
+  const Result<HubCommand> command = parse({});
+  ASSERT_TRUE(command.ok()) << command.status().message();
+  const HubConfig& config = command->config;
+  EXPECT_EQ(config.listen, "shm:///tmp/phub.sock");
+  EXPECT_EQ(to_text(*config.http), "127.0.0.1:7070");
+  EXPECT_EQ(config.shards, 16u);
+  EXPECT_FALSE(config.is_pinned);  // The workers on this machine need the cores as well.
+  EXPECT_EQ(config.memory_limit_bytes, 32 * kGiB);
+  EXPECT_EQ(config.job_memory_limit_bytes, 32 * kGiB);
+  EXPECT_EQ(config.jobs_max, 64u);
+  EXPECT_EQ(config.sessions_max, 4096u);
+  EXPECT_EQ(config.peer_timeout_ms, 5'000u);
+  EXPECT_EQ(config.join_timeout_ms, 60'000u);
+  EXPECT_EQ(config.stores, StorePolicy::automatic);
+  EXPECT_TRUE(config.can_workers_create);
+  EXPECT_TRUE(config.admin_token.empty());
+  EXPECT_EQ(command->ready_fd, -1);
+}
+
+TEST(HubConfigTest, EveryOptionReachesItsField) {
+  const Result<HubCommand> command = parse(
+      {"--listen=shm:///run/x.sock", "--http", "off", "--shards", "4", "--pin=off",
+       "--memory-limit=8GiB", "--job-memory-limit", "1GiB", "--jobs-max=3", "--sessions-max=9",
+       "--peer-timeout=2s", "--join-timeout=1min", "--stores=ordinary", "--idle-spin=7us",
+       "--allow-create=no", "--log-level=error", "--log-json=yes", "--ready-fd=5"});
+  ASSERT_TRUE(command.ok()) << command.status().message();
+  const HubConfig& config = command->config;
+  EXPECT_EQ(config.listen, "shm:///run/x.sock");
+  EXPECT_FALSE(config.http.has_value());
+  EXPECT_EQ(config.shards, 4u);
+  EXPECT_FALSE(config.is_pinned);
+  EXPECT_EQ(config.memory_limit_bytes, 8 * kGiB);
+  EXPECT_EQ(config.job_memory_limit_bytes, kGiB);
+  EXPECT_EQ(config.jobs_max, 3u);
+  EXPECT_EQ(config.sessions_max, 9u);
+  EXPECT_EQ(config.peer_timeout_ms, 2'000u);
+  EXPECT_EQ(config.join_timeout_ms, 60'000u);
+  EXPECT_EQ(config.stores, StorePolicy::ordinary);
+  EXPECT_EQ(config.idle_spin_us, 7u);
+  EXPECT_FALSE(config.can_workers_create);
+  EXPECT_EQ(config.log_level, base::LogLevel::error);
+  EXPECT_TRUE(config.is_log_json);
+  EXPECT_EQ(command->ready_fd, 5);
+}
+
+TEST(HubConfigTest, CommandLineBeatsEnvironmentBeatsFile) {
+  const std::string path = testing::TempDir() + "phub_precedence.conf";
+  std::ofstream(path) << "shards = 1\njobs_max = 1\nsessions_max = 1\n";
+  const Result<HubCommand> command =
+      parse({"--config", path, "--shards=3"},
+            {"PHUBD_SHARDS=2", "PHUBD_JOBS_MAX=2", "PHUB_HUB=ignored", "HOME=/root"});
+  std::filesystem::remove(path);
+  ASSERT_TRUE(command.ok()) << command.status().message();
+  EXPECT_EQ(command->config.shards, 3u);
+  EXPECT_EQ(command->config.jobs_max, 2u);
+  EXPECT_EQ(command->config.sessions_max, 1u);
+}
+
+TEST(HubConfigTest, ALineOfAFileIsNamedInItsError) {
+  EXPECT_EQ(file_error_of("# rack 8\n\nshards = 24\n"),
+            "rack8.conf:3: shards = 24, but this process may use 16 cores and each shard wants its "
+            "own; use at most 16");
+  EXPECT_THAT(file_error_of("pin = on\nshardz = 2\n"),
+              StartsWith("rack8.conf:2: unknown option \"shardz\""));
+  EXPECT_THAT(file_error_of("pin\n"), StartsWith("rack8.conf:1: not NAME = VALUE"));
+  EXPECT_THAT(file_error_of("[hub]\n"), StartsWith("rack8.conf:1: sections are not supported"));
+  EXPECT_THAT(file_error_of("pin = on\npin = off\n"),
+              StartsWith("rack8.conf:2: pin is given twice, first as rack8.conf:1: pin"));
+}
+
+TEST(HubConfigTest, AnOptionOfTheCommandLineIsNamedInItsError) {
+  EXPECT_EQ(error_of({"--pin=maybe"}), "--pin = maybe is none of auto, on, off");
+  EXPECT_THAT(error_of({"--shardz=2"}), HasSubstr("--shardz"));
+  EXPECT_THAT(error_of({"--shards"}), HasSubstr("--shards"));
+  EXPECT_THAT(error_of({"rack8.conf"}), StartsWith("command line: "));
+  EXPECT_THAT(error_of({"--shards=1", "--shards=2"}), HasSubstr("given twice"));
+  EXPECT_THAT(error_of({"--ready-fd=x"}), StartsWith("--ready-fd = x is not a whole number"));
+}
+
+TEST(HubConfigTest, AVariableOfTheEnvironmentIsNamedInItsError) {
+  EXPECT_THAT(error_of({}, {"PHUBD_SHARDS=99"}), StartsWith("PHUBD_SHARDS = 99, but"));
+  EXPECT_THAT(error_of({}, {"PHUBD_SHARDZ=9"}), StartsWith("environment: PHUBD_SHARDZ"));
+}
+
+TEST(HubConfigTest, AMissingFileIsNotFound) {
+  const Result<HubCommand> command = parse({"--config=/nonexistent/rack8.conf"});
+  ASSERT_FALSE(command.ok());
+  EXPECT_EQ(command.status().code(), Code::not_found);
+  EXPECT_THAT(command.status().message(), HasSubstr("/nonexistent/rack8.conf"));
+}
+
+struct BadValue {
+  const char* setting;
+  const char* message;  // A part of it.
+};
+TEST(HubConfigTest, WrongValuesAreRefusedWithAReason) {
+  const BadValue cases[] = {
+      {"listen = /tmp/phub.sock", "has no scheme"},
+      {"listen = shm://tmp/phub.sock", "absolute path"},
+      {"http = 7070", "not HOST:PORT"},
+      {"http = 127.0.0.1:70700", "port"},
+      {"shards = 0", "whole number from 1"},
+      {"shards = -1", "whole number"},
+      {"memory_limit = lots", "8GiB"},
+      {"memory_limit = 1KiB", "too little"},
+      {"memory_limit = 65GiB", "the machine has 64 GiB"},
+      {"memory_limit = 101%", "1% to 100%"},
+      {"job_memory_limit = 33GiB", "memory_limit, for all jobs together, is 32 GiB"},
+      {"jobs_max = 0", "from 1 to 4096"},
+      {"peer_timeout = 5", "5s"},
+      {"peer_timeout = 1ms", "100 ms"},
+      {"peer_timeout = 100500us", "whole milliseconds"},
+      {"join_timeout = 9999min", "out of range"},
+      {"stores = quick", "ordinary"},
+      {"idle_spin = 2s", "at most 1s"},
+      {"admin_token_file = /nonexistent", "/nonexistent"},
+      {"allow_create = perhaps", "yes, no"},
+      {"log_level = loud", "warning"}};
+  for (const BadValue& bad : cases) {
+    const std::string message = file_error_of(bad.setting);
+    EXPECT_THAT(message, StartsWith("rack8.conf:1: ")) << bad.setting;
+    EXPECT_THAT(message, HasSubstr(bad.message)) << bad.setting;
+  }
+}
+
+TEST(HubConfigTest, TheLongestSocketPathIsAcceptedAndOneMoreByteIsNot) {
+  EXPECT_EQ(file_error_of("listen = shm:///" + std::string(106, 'x')), "no error");
+  EXPECT_THAT(file_error_of("listen = shm:///" + std::string(107, 'x')),
+              HasSubstr("at most 107 bytes and this one has 108"));
+}
+
+TEST(HubConfigTest, AutomaticPinningLeavesAWorkerOnThisMachineACore) {
+  EXPECT_FALSE(parse_hub_file("shards = 16", "x", kMachine)->is_pinned);
+  EXPECT_TRUE(parse_hub_file("shards = 15", "x", kMachine)->is_pinned);
+  EXPECT_TRUE(parse_hub_file("listen = tcp://0.0.0.0:7071", "x", kMachine)->is_pinned);
+  EXPECT_TRUE(parse_hub_file("pin = on", "x", kMachine)->is_pinned);
+  EXPECT_FALSE(parse_hub_file("shards = 1\npin = off", "x", kMachine)->is_pinned);
+}
+
+TEST(HubConfigTest, HelpAndVersionWinOverWrongOptions) {
+  EXPECT_TRUE(parse({"--help", "--shards=99"})->wants_help);
+  EXPECT_TRUE(parse({"-h"})->wants_help);
+  EXPECT_TRUE(parse({"--version"})->wants_version);
+}
+
+TEST(HubConfigTest, HelpListsEveryOptionWithItsDefault) {
+  const std::string text = hub_options_text();
+  EXPECT_EQ(static_cast<size_t>(std::count(text.begin(), text.end(), '\n')), hub_options().size());
+  EXPECT_THAT(text, HasSubstr("--memory-limit SIZE|SHARE"));
+  EXPECT_THAT(text, HasSubstr("(default: 50%)"));
+}
+
+TEST(HubConfigTest, AFileLargerThanTheLimitIsRefused) {
+  const std::string path = testing::TempDir() + "phub_large.conf";
+  std::ofstream(path) << std::string(70'000, '#');
+  const std::string message = error_of({"--config", path});
+  std::filesystem::remove(path);
+  EXPECT_THAT(message, HasSubstr("longer than 64 KiB"));
+}
+
+TEST(HubConfigTest, EveryExampleLoads) {
+  size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(PHUB_CONFIG_EXAMPLES)) {
+    if (entry.path().extension() != ".conf") continue;
+    std::ostringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    const Result<HubConfig> config = parse_hub_file(text.str(), entry.path().string(), kMachine);
+    EXPECT_TRUE(config.ok()) << config.status().message();
+    ++count;
+  }
+  EXPECT_GE(count, 3u);
+}
+
+}  // namespace
+}  // namespace phub::config
