@@ -46,6 +46,7 @@ struct Hello {
 };
 struct Proof {
   std::string hmac;  // Hex HMAC-SHA256 over both nonces, job, rank (see session_auth.h).
+  std::string key;   // Only for a job that the hub does not know yet: derive_key of its secret.
 };
 struct Tensors {
   uint32_t epoch = 0;  // The epoch this starts: the last one + 1.
@@ -84,6 +85,7 @@ struct Heartbeat {};  // Both ways.
 // Hub to worker.
 struct Challenge {
   std::string nonce;
+  bool is_new_job = false;  // The hub does not know this job: send the key that shall guard it.
 };
 struct Welcome {
   std::string hub;  // "phubd 0.1.0 on node7"

@@ -37,7 +37,7 @@ class SessionStream {
 
   // REQUIRES: message.fds as many as the body's fd_counts say; none for other bodies.
   void queue(Message&& message);
-  // Sends what the socket takes now. unavailable: the peer is gone.
+  // Sends what the socket takes now. unavailable: the connection is over.
   Status write();
   bool wants_write() const { return !outbox_.empty(); }
   size_t queued_bytes() const { return queued_bytes_; }

@@ -1,0 +1,181 @@
+#include "exchange/session_stream.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/try.h"
+#include "exchange/session_codec.h"
+
+namespace phub::exchange {
+namespace {
+
+constexpr size_t kReadBytes = 64 << 10;
+constexpr size_t kReadBytesPerCall = 4 << 20;  // One busy peer must not starve the others.
+constexpr size_t kKernelFdsMax = 253;          // SCM_MAX_FD: the most that one recvmsg can bring.
+
+Status over(Code code, const std::string& what) {
+  return Status(code, "session connection: " + what);
+}
+
+// Takes ownership of every descriptor in the control data, wanted or not.
+void collect_fds(msghdr& header, std::deque<base::Fd>& fds) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
+      fds.emplace_back(fd);
+    }
+  }
+}
+
+}  // namespace
+
+SessionStream::SessionStream(base::Fd socket, uint32_t frame_limit)
+    : socket_(std::move(socket)), frame_limit_(frame_limit) {
+  const int flags = ::fcntl(socket_.get(), F_GETFL);
+  PHUB_CHECK(flags >= 0 && ::fcntl(socket_.get(), F_SETFL, flags | O_NONBLOCK) == 0);
+}
+
+Status SessionStream::read(std::vector<Message>& messages) {
+  for (size_t total = 0; total < kReadBytesPerCall;) {
+    PHUB_TRY_ASSIGN(const size_t count, receive_some());
+    if (count == 0) return {};
+    total += count;
+    PHUB_TRY(take_frames(messages));
+    PHUB_TRY(check_surplus_fds());
+  }
+  return {};
+}
+
+// Bytes received; 0: none are there now.
+Result<size_t> SessionStream::receive_some() {
+  alignas(cmsghdr) char control[CMSG_SPACE(kKernelFdsMax * sizeof(int))];
+  const size_t old_bytes = inbox_.size();
+  inbox_.resize(old_bytes + kReadBytes);
+  iovec place{inbox_.data() + old_bytes, kReadBytes};
+  msghdr header{};
+  header.msg_iov = &place;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof(control);
+
+  ssize_t count = 0;
+  do {
+    count = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  } while (count < 0 && errno == EINTR);
+  const int error = errno;
+  inbox_.resize(old_bytes + static_cast<size_t>(std::max<ssize_t>(count, 0)));
+  if (count < 0) {
+    if (error == EAGAIN || error == EWOULDBLOCK) return size_t{0};
+    errno = error;
+    return over(Code::unavailable, base::errno_text());
+  }
+  collect_fds(header, inbox_fds_);
+  if (count == 0) {
+    const std::string where =
+        inbox_.empty() ? "" : " after " + std::to_string(inbox_.size()) + " bytes of a frame";
+    return over(Code::unavailable, "closed by the peer" + where);
+  }
+  if ((header.msg_flags & MSG_CTRUNC) != 0) {
+    return over(Code::invalid_argument,
+                "descriptors were lost: the peer sent too many, or this process has no room for "
+                "more; raise the limit with `ulimit -n`");
+  }
+  return static_cast<size_t>(count);
+}
+
+Status SessionStream::take_frames(std::vector<Message>& messages) {
+  size_t begin = 0;
+  while (inbox_.size() - begin >= kFrameHeaderBytes) {
+    const std::span<const std::byte> bytes = std::span(inbox_).subspan(begin);
+    Result<FrameHeader> header = read_frame_header(bytes.first(kFrameHeaderBytes), frame_limit_);
+    if (!header.ok()) return header.status().with_context("session connection");
+    if (bytes.size() < header->frame_bytes()) break;
+    if (inbox_fds_.size() < header->fd_count) {
+      return over(Code::invalid_argument,
+                  "a frame says it has " + std::to_string(header->fd_count) +
+                      " descriptors, but came with " + std::to_string(inbox_fds_.size()));
+    }
+    Result<Body> body = decode(bytes.first(header->frame_bytes()));
+    if (!body.ok()) return body.status().with_context("session connection");
+    Message& message = messages.emplace_back();
+    message.body = *std::move(body);
+    for (uint32_t i = 0; i < header->fd_count; ++i) {
+      message.fds.push_back(std::move(inbox_fds_.front()));
+      inbox_fds_.pop_front();
+    }
+    begin += header->frame_bytes();
+  }
+  inbox_.erase(inbox_.begin(), inbox_.begin() + static_cast<ptrdiff_t>(begin));
+  if (inbox_.empty() && inbox_.capacity() > 4 * kReadBytes) inbox_.shrink_to_fit();
+  return {};
+}
+
+// After take_frames at most one frame is under way, and only its descriptors may be waiting.
+Status SessionStream::check_surplus_fds() const {
+  size_t allowed = 0;
+  if (inbox_.size() >= kFrameHeaderBytes) {
+    PHUB_TRY_ASSIGN(const FrameHeader header,
+                    read_frame_header(std::span(inbox_).first(kFrameHeaderBytes), frame_limit_));
+    allowed = header.fd_count;
+  } else if (!inbox_.empty() && frame_limit_ > kFrameBytesBeforeAuth) {
+    allowed = kFrameFdsMax;
+  }
+  if (inbox_fds_.size() <= allowed) return {};
+  return over(Code::invalid_argument, std::to_string(inbox_fds_.size()) +
+                                          " descriptors came, but at most " +
+                                          std::to_string(allowed) + " belong to a frame");
+}
+
+void SessionStream::queue(Message&& message) {
+  PHUB_CHECK(message.fds.size() == fd_count(message.body));
+  Outgoing& frame = outbox_.emplace_back();
+  frame.bytes = encode(message.body);
+  frame.fds = std::move(message.fds);
+  queued_bytes_ += frame.bytes.size();
+}
+
+Status SessionStream::write() {
+  while (!outbox_.empty()) {
+    Outgoing& frame = outbox_.front();
+    alignas(cmsghdr) char control[CMSG_SPACE(kFrameFdsMax * sizeof(int))] = {};
+    iovec place{frame.bytes.data() + frame.sent, frame.bytes.size() - frame.sent};
+    msghdr header{};
+    header.msg_iov = &place;
+    header.msg_iovlen = 1;
+    if (!frame.fds.empty()) {
+      PHUB_CHECK(frame.fds.size() <= kFrameFdsMax);
+      header.msg_control = control;
+      header.msg_controllen = CMSG_SPACE(frame.fds.size() * sizeof(int));
+      cmsghdr* const part = CMSG_FIRSTHDR(&header);
+      part->cmsg_level = SOL_SOCKET;
+      part->cmsg_type = SCM_RIGHTS;
+      part->cmsg_len = CMSG_LEN(frame.fds.size() * sizeof(int));
+      for (size_t i = 0; i < frame.fds.size(); ++i) {
+        const int fd = frame.fds[i].get();
+        std::memcpy(CMSG_DATA(part) + i * sizeof(int), &fd, sizeof(int));
+      }
+    }
+    const ssize_t count = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return {};
+      return over(Code::unavailable, "send: " + base::errno_text());
+    }
+    frame.fds.clear();  // They are in the socket now.
+    frame.sent += static_cast<size_t>(count);
+    queued_bytes_ -= static_cast<size_t>(count);
+    if (frame.sent == frame.bytes.size()) outbox_.pop_front();
+  }
+  return {};
+}
+
+}  // namespace phub::exchange
