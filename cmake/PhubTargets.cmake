@@ -1,4 +1,4 @@
-# The project's three kinds of target. Every flag that all of them share stands here and nowhere else.
+# The project's three kinds of target. Every flag that all of them share stands here, nowhere else.
 
 add_library(phub_flags INTERFACE)
 target_compile_features(phub_flags INTERFACE cxx_std_20)
