@@ -19,7 +19,9 @@ enum class Stores : uint8_t {
   non_temporal,  // Around the cache: for results that leave; fenced before finish() returns.
 };
 
-// One optimizer step's numbers, the same for all elements. `step` counts from 1.
+// One optimizer step's numbers, the same for all elements. `step` counts from 1 and only steps that
+// were taken: at step 1 the velocity of momentum becomes the gradient, later ones use the velocity
+// in the state (which a checkpoint may have brought back). skip reads neither sources nor moments.
 struct StepInput {
   OptimizerOptions options;     // kind none: no step.
   float gradient_scale = 1.0f;  // Applied to the reduced gradient before everything else.
@@ -48,15 +50,20 @@ struct FinishInput {
 };
 
 // outputs[j][i] = finish(fold(accumulator, sources)[i]) for all j, i < count; the state is stepped.
-// 16-bit results are rounded to nearest even. Without an optimizer gradient_scale is ignored.
+//   mean     the sum divided by contributor_count: floats in the accumulator's type, rounded once;
+//            integers toward zero.
+//   step     on the reduced gradient times gradient_scale, all in float32, each operation rounded
+//            once and none fused. Without an optimizer gradient_scale is ignored.
+//   outputs  the reduction, or with an optimizer the new weights; 16-bit ones rounded to nearest
+//            even. Any alignment; whole cache lines leave best from 64-byte boundaries.
 void finish(const FinishInput& input);
 
-// outputs[j][i] = source[i]: broadcast. With state.weights, the weights become the source (as
-// float32).
+// outputs[j][i] = source[i], bit for bit: broadcast. An output may be the source itself. With
+// weights (fp32, fp16, bf16 only), weights[i] = source[i] as float32.
 void copy_out(DataType type, const void* source, std::span<void* const> outputs, size_t count,
               Stores stores, float* weights);
 
-// Converts float32 state to `type` into every output: the answer to a pull.
+// Converts float32 state to `type` (fp32, fp16, bf16) into every output: the answer to a pull.
 void emit(DataType type, const float* values, std::span<void* const> outputs, size_t count,
           Stores stores);
 

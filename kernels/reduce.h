@@ -1,16 +1,20 @@
 // Sums and their kin: N sources become one accumulator, as a strict left fold in source order.
 //
 // Elements are independent, so results are bit-identical whatever the block boundaries and the
-// instruction set. Accumulators: float for fp32, fp16 and bf16; double for fp64; the integer itself
-// for int32 and int64. mean folds as sum: the division belongs to the end (finish.h). Several
-// sources per pass: reading k sources costs k loads and one store, where adding one by one costs 2k
-// loads and k stores (measured, DRAM, one core: 34 GB/s of sources against 20).
+// instruction set. NaN: a sum or product with one is NaN, with what payload depends on the set. min
+// and max give NaN if any source has one, as PyTorch does; of -0 and +0 the first stays, since
+// neither is smaller. Accumulators: float for fp32, fp16 and bf16; double for fp64; the integer
+// itself for int32 and int64. mean folds as sum: the division belongs to the end (finish.h).
+// Several sources per pass: reading k sources costs k loads and one store, where adding one by one
+// costs 2k loads and k stores (measured, DRAM, one core: 34 GB/s of sources against 20).
 #pragma once
 
 #include <phub/types.h>
 
 #include <cstddef>
 #include <span>
+
+#include "kernels/isa.h"
 
 namespace phub::kernels {
 
@@ -29,9 +33,5 @@ constexpr size_t accumulator_size(DataType type) {
 //   carry        the accumulator already holds the fold of earlier ranks.
 void fold(DataType type, ReduceOp op, std::span<const void* const> sources, bool carry,
           void* accumulator, size_t count);
-
-// The instruction set in use, for example "AVX2". PHUB_ISA in the environment forces one, read once
-// at first use.
-const char* isa_name();
 
 }  // namespace phub::kernels

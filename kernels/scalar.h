@@ -10,6 +10,9 @@ namespace phub::kernels::scalar {
 void fold(DataType type, ReduceOp op, std::span<const void* const> sources, bool carry,
           void* accumulator, size_t count);
 void finish(const FinishInput& input);
+void copy_out(DataType type, const void* source, std::span<void* const> outputs, size_t count,
+              float* weights);
+void emit(DataType type, const float* values, std::span<void* const> outputs, size_t count);
 double sum_of_squares(const float* accumulator, float scale, size_t count);
 
 float from_fp16(uint16_t bits);

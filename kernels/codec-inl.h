@@ -1,0 +1,162 @@
+// How elements of each type enter and leave vectors. Included once per instruction set.
+//
+// fp16 and bf16 are widened to float32 exactly; the way back rounds to nearest even. Highway 1.0.3
+// truncates in its bf16 demotion and, without F16C, flushes fp16 denormals and bends NaN, so both
+// conversions are integer code of our own there.
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(PHUB_KERNELS_CODEC_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PHUB_KERNELS_CODEC_INL_H_
+#undef PHUB_KERNELS_CODEC_INL_H_
+#else
+#define PHUB_KERNELS_CODEC_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace phub::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// The hardware converts as IEEE 754 says: AVX2 and above bring F16C. Elsewhere own integer code.
+#define PHUB_HAS_F16C \
+  (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL)
+
+// float32 lanes from the lower 16 bits of each lane, an fp16.
+template <class D, class VU>
+HWY_INLINE hn::Vec<D> widen_fp16(D d, VU bits) {
+  const hn::RebindToUnsigned<D> du;
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000u)));
+  const auto magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7FFFu)));
+  // The product moves the exponent's bias from 15 to 127, for denormals too, and is exact.
+  const auto rebias = hn::BitCast(d, hn::Set(du, (254u - 15u) << 23));  // 2^112.
+  const auto value = hn::BitCast(du, hn::Mul(hn::BitCast(d, magnitude), rebias));
+  // Exponent 31 (infinity, NaN) became 143 and must be 255. NaN is made quiet, as F16C does.
+  const auto special = hn::Gt(magnitude, hn::Set(du, (0x7C00u << 13) - 1));
+  const auto nan = hn::Gt(magnitude, hn::Set(du, 0x7C00u << 13));
+  const auto extra = hn::Or(hn::IfThenElseZero(special, hn::Set(du, 0x7F800000u)),
+                            hn::IfThenElseZero(nan, hn::Set(du, 0x00400000u)));
+  return hn::BitCast(d, hn::Or(sign, hn::Or(value, extra)));
+}
+
+// The fp16 nearest to each lane, in the lower 16 bits.
+template <class D, class V>
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> narrow_fp16(D d, V v) {
+  const hn::RebindToUnsigned<D> du;
+  const auto bits = hn::BitCast(du, v);
+  const auto sign = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000u));
+  const auto magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFu));
+  // Normal: add half a unit of the last kept place, less one where that place is even.
+  const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 1u));
+  const auto rounded = hn::Add(hn::Add(magnitude, odd), hn::Set(du, 0xC8000000u + 0xFFFu));
+  const auto normal = hn::ShiftRight<13>(rounded);
+  // Below 2^-14: adding 0.5 aligns the last place of fp16 with that of float32, which rounds.
+  const auto half = hn::Set(d, 0.5f);
+  const auto aligned = hn::BitCast(du, hn::Add(hn::BitCast(d, magnitude), half));
+  const auto denormal = hn::Sub(aligned, hn::BitCast(du, half));
+  const auto infinity = hn::Set(du, 0x7C00u);
+  const auto payload = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 0x3FFu));
+  const auto quiet_nan = hn::Or(hn::Set(du, 0x7E00u), payload);
+
+  auto result = hn::IfThenElse(hn::Lt(magnitude, hn::Set(du, 113u << 23)), denormal, normal);
+  result = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, (143u << 23) - 1)), infinity, result);
+  result = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7F800000u)), quiet_nan, result);
+  return hn::Or(sign, result);
+}
+
+// The bf16 nearest to each lane, in the lower 16 bits.
+template <class D, class V>
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> narrow_bf16(D /*d*/, V v) {
+  const hn::RebindToUnsigned<D> du;
+  const auto bits = hn::BitCast(du, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, odd), hn::Set(du, 0x7FFFu)));
+  const auto quiet_nan = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40u));
+  const auto magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFu));
+  return hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7F800000u)), quiet_nan, rounded);
+}
+
+// Loads and stores at any alignment, that of the element included: frames lie where they fell. A
+// single lane goes by memcpy, since there Highway dereferences a typed pointer.
+template <class D>
+HWY_INLINE hn::Vec<D> load_any(D d, const void* from, size_t index) {
+  using T = hn::TFromD<D>;
+  if constexpr (hn::MaxLanes(D()) == 1) {
+    T value;
+    std::memcpy(&value, static_cast<const T*>(from) + index, sizeof(T));
+    return hn::Set(d, value);
+  } else {
+    return hn::LoadU(d, static_cast<const T*>(from) + index);
+  }
+}
+
+template <class D>
+HWY_INLINE void store_any(D d, hn::Vec<D> v, void* to, size_t index) {
+  using T = hn::TFromD<D>;
+  if constexpr (hn::MaxLanes(D()) == 1) {
+    const T value = hn::GetLane(v);
+    std::memcpy(static_cast<T*>(to) + index, &value, sizeof(T));
+  } else {
+    hn::StoreU(v, d, static_cast<T*>(to) + index);
+  }
+}
+
+// Types whose accumulator is the element itself.
+template <typename T>
+struct Plain {
+  using Lane = T;
+  template <class D>
+  static HWY_INLINE hn::Vec<D> load(D d, const void* from, size_t index) {
+    return load_any(d, from, index);
+  }
+};
+
+struct Fp16 {
+  using Lane = float;
+  template <class D>
+  static HWY_INLINE hn::Vec<D> load(D d, const void* from, size_t index) {
+    const hn::Rebind<uint16_t, D> wire;
+#if PHUB_HAS_F16C
+    const hn::Rebind<hwy::float16_t, D> halves;
+    return hn::PromoteTo(d, hn::BitCast(halves, load_any(wire, from, index)));
+#else
+    const hn::RebindToUnsigned<D> du;
+    return widen_fp16(d, hn::PromoteTo(du, load_any(wire, from, index)));
+#endif
+  }
+  template <class D>
+  static HWY_INLINE void store(D d, hn::Vec<D> v, void* to, size_t index) {
+    const hn::Rebind<uint16_t, D> wire;
+#if PHUB_HAS_F16C
+    const hn::Rebind<hwy::float16_t, D> halves;
+    store_any(wire, hn::BitCast(wire, hn::DemoteTo(halves, v)), to, index);
+#else
+    const hn::RebindToSigned<D> di;
+    store_any(wire, hn::DemoteTo(wire, hn::BitCast(di, narrow_fp16(d, v))), to, index);
+#endif
+  }
+};
+
+struct Bf16 {
+  using Lane = float;
+  template <class D>
+  static HWY_INLINE hn::Vec<D> load(D d, const void* from, size_t index) {
+    const hn::RebindToUnsigned<D> du;
+    const hn::Rebind<uint16_t, D> wire;
+    const auto bits = hn::PromoteTo(du, load_any(wire, from, index));
+    return hn::BitCast(d, hn::ShiftLeft<16>(bits));
+  }
+  template <class D>
+  static HWY_INLINE void store(D d, hn::Vec<D> v, void* to, size_t index) {
+    const hn::RebindToSigned<D> di;
+    const hn::Rebind<uint16_t, D> wire;
+    store_any(wire, hn::DemoteTo(wire, hn::BitCast(di, narrow_bf16(d, v))), to, index);
+  }
+};
+
+}  // namespace phub::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // Per-target include guard.
