@@ -25,8 +25,9 @@
 //                 that address. A put whose data *is* window(link, slot) moves only the tag.
 //
 // Delivery. Each put arrives at least once, in any order, or the link is lost. Arrivals may be
-// repeated; they are never torn, truncated or misplaced. Lost is final: close the link and make
-// another.
+// repeated: the tag comes again, but the slot is written only before the put's first arrival is
+// polled, because its owner may have put the memory to other use since. Arrivals are never torn,
+// truncated or misplaced. Lost is final: close the link and make another.
 //
 // Borrowing. The bytes given to put belong to the fabric until poll returns the put's `sent` event:
 // do not write them before. (Exception: a put out of window() borrows nothing and has no `sent`
@@ -78,6 +79,9 @@ struct LinkOptions {
   // numbers. The acceptor's puts and the connector's puts, respectively.
   uint32_t acceptor_puts_max = 0;
   uint32_t connector_puts_max = 0;
+  // What the peer's slots hold at least: a peer that gives less is refused. A side that writes
+  // through window() must say it, for the window is as long as the peer made it. Empty: any.
+  std::vector<uint32_t> peer_slot_bytes = {};
 };
 
 struct Put {

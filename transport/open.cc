@@ -1,0 +1,13 @@
+#include "transport/open.h"
+
+#include "transport/shm.h"
+
+namespace phub::transport {
+
+Result<std::unique_ptr<Fabric>> open_fabric(std::string_view scheme) {
+  if (scheme == "shm") return ShmFabric::make();
+  return Status(Code::invalid_argument,
+                "fabric \"" + std::string(scheme) + "\" is unknown; this build has: shm");
+}
+
+}  // namespace phub::transport
