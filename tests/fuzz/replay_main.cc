@@ -1,12 +1,12 @@
-// Runs a fuzzer's function without libFuzzer: on the files of a corpus, then on mutations of them.
+// Runs a fuzzer's function without libFuzzer: on the files of a corpus, on mutations of them, and
+// on random bytes.
 //
-//   NAME_replay CORPUS_FOLDER MUTATION_COUNT
+//   NAME_fuzz CORPUS_FOLDER
 //
-// The mutations come from one seed, so a failure replays exactly.
+// All from one seed and in a fixed order, so a failure replays exactly.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -25,9 +25,12 @@ void run(const std::string& input) {
   LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
 }
 
+constexpr int kMutationCount = 20'000;
+constexpr uint64_t kRandomBytesMax = 512;
+
 std::vector<std::string> read_corpus(const char* folder) {
   std::vector<std::filesystem::path> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.is_regular_file()) paths.push_back(entry.path());
   }
   std::sort(paths.begin(), paths.end());  // The folder's own order differs between machines.
@@ -91,26 +94,29 @@ void mutate(Random& random, const std::vector<std::string>& corpus, std::string&
   }
 }
 
+std::string random_input(Random& random) {
+  std::string input(random.below(kRandomBytesMax), ' ');
+  for (char& c : input) c = static_cast<char>(random.next());
+  return input;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: %s CORPUS_FOLDER MUTATION_COUNT\n", argv[0]);
-    return 2;
-  }
-  const std::vector<std::string> corpus = read_corpus(argv[1]);
+  const std::vector<std::string> corpus =
+      argc == 2 ? read_corpus(argv[1]) : std::vector<std::string>();
   if (corpus.empty()) {
-    std::fprintf(stderr, "%s: no inputs in %s\n", argv[0], argv[1]);
+    std::fprintf(stderr, "usage: %s CORPUS_FOLDER, with files in it\n", argv[0]);
     return 1;
   }
   run("");
   for (const std::string& input : corpus) run(input);
-  const long count = std::atol(argv[2]);
   Random random(1);
-  for (long i = 0; i < count; ++i) {
-    std::string input = corpus[random.below(corpus.size())];
+  for (int i = 0; i < kMutationCount; ++i) {
+    std::string input =
+        random.chance(0.1) ? random_input(random) : corpus[random.below(corpus.size())];
     for (uint64_t step = random.below(4) + 1; step > 0; --step) mutate(random, corpus, input);
     run(input);
   }
-  std::printf("%zu inputs and %ld mutations\n", corpus.size(), count);
+  std::printf("%zu inputs and %d mutations\n", corpus.size(), kMutationCount);
 }
