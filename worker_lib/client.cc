@@ -1,0 +1,180 @@
+#include "worker_lib/client.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/try.h"
+#include "exchange/session_auth.h"
+
+namespace phub::client {
+namespace {
+
+constexpr std::chrono::microseconds kSessionPollInterval{100};
+// A link is often lost because the epoch is: the session says why, and better, a little later.
+constexpr std::chrono::milliseconds kLostGrace{500};
+
+}  // namespace
+
+std::string_view to_string(State state) {
+  switch (state) {
+    case State::connecting:
+      return "connecting";
+    case State::idle:
+      return "idle";
+    case State::agreeing:
+      return "agreeing";
+    case State::running:
+      return "running";
+    case State::leaving:
+      return "leaving";
+    case State::left:
+      return "left";
+    case State::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+Client::Client(WorkerOptions options, Identity identity,
+               std::unique_ptr<exchange::SessionChannel> channel,
+               std::unique_ptr<transport::Fabric> fabric)
+    : options_(std::move(options)),
+      channel_(std::move(channel)),
+      fabric_(std::move(fabric)),
+      regions_(*fabric_),
+      nonce_(exchange::make_nonce()) {
+  exchange::Hello hello;
+  hello.job = options_.job;
+  hello.job.secret.clear();
+  hello.rank = index_of(options_.rank);
+  hello.process = identity.process;
+  hello.host = std::move(identity.host);
+  hello.fabric = std::string(fabric_->name());
+  hello.nonce = nonce_;
+  send(std::move(hello));
+}
+
+Client::~Client() = default;
+
+void Client::send(exchange::Body body) { channel_->send({std::move(body), {}}); }
+
+size_t Client::poll(Instant now) {
+  size_t handled = 0;
+  if (state_ == State::failed || state_ == State::left) return handled;
+  if (rounds_ != nullptr) handled += rounds_->poll(now);
+  if (state_ != State::running || now >= next_session_poll_) handled += poll_session(now);
+  if (state_ == State::running && !rounds_->lost().ok()) watch_links(now);
+  return handled;
+}
+
+size_t Client::poll_session(Instant now) {
+  next_session_poll_ = now + kSessionPollInterval;
+  size_t handled = 0;
+  while (state_ != State::failed && state_ != State::left) {
+    std::optional<exchange::Message> message = channel_->receive(now);
+    if (!message.has_value()) break;
+    handle(std::move(*message));
+    ++handled;
+  }
+  const Status alive = channel_->state();
+  if (alive.ok() || state_ == State::failed || state_ == State::left) return handled;
+  if (state_ == State::leaving) {
+    ++news_;
+    state_ = State::left;  // The hub let go before it said so: gone is gone.
+  } else {
+    fail(Status(Code::unavailable, "hub " + options_.hub + ": " + alive.message()));
+  }
+  return handled + 1;
+}
+
+void Client::watch_links(Instant now) {
+  if (lost_deadline_.ns == INT64_MAX) lost_deadline_ = now + kLostGrace;
+  if (now >= lost_deadline_) fail(rounds_->lost());
+}
+
+void Client::fail(Status reason) {
+  if (state_ == State::failed) return;
+  ++news_;
+  state_ = State::failed;
+  failure_ = std::move(reason);
+  if (rounds_ != nullptr) rounds_->fail(failure_);
+}
+
+Result<std::span<std::byte>> Client::allocate(size_t bytes) { return regions_.allocate(bytes); }
+
+Status Client::check_alive(std::string_view call) const {
+  switch (state_) {
+    case State::failed:
+      return failure_.with_context(call);
+    case State::leaving:
+    case State::left:
+      return Status(Code::failed_precondition,
+                    std::string(call) + ": this rank has left the job; connect again");
+    case State::connecting:
+      return Status(Code::failed_precondition,
+                    std::string(call) + ": the hub has not accepted this rank yet");
+    case State::idle:
+    case State::agreeing:
+    case State::running:
+      return {};
+  }
+  return {};
+}
+
+Status Client::check_running(Kind kind, TensorId tensor) const {
+  const uint32_t t = index_of(tensor);
+  if (state_ == State::running) return {};
+  std::string call = std::string(to_string(kind)) + " tensor " + std::to_string(t);
+  if (rounds_ != nullptr && t < placements_.tensors.size()) {
+    const uint32_t round = rounds_->last_round(t) + (kind == Kind::pull ? 0 : 1);
+    call = describe(kind, t, placements_.tensors[t].name, round);
+  }
+  PHUB_TRY(check_alive(call));
+  return Status(Code::failed_precondition,
+                call + (state_ == State::agreeing
+                            ? ": the ranks are still agreeing on the tensors; let "
+                              "register_tensors return first"
+                            : ": no tensors are registered; call register_tensors first"));
+}
+
+Result<Operation> Client::push_pull(TensorId tensor, const void* gradient, void* result,
+                                    Callback done) {
+  PHUB_TRY(check_running(Kind::push_pull, tensor));
+  return rounds_->push_pull(tensor, gradient, result, std::move(done));
+}
+
+Result<Operation> Client::push(TensorId tensor, const void* gradient, Callback done) {
+  PHUB_TRY(check_running(Kind::push, tensor));
+  return rounds_->push(tensor, gradient, std::move(done));
+}
+
+Result<Operation> Client::pull(TensorId tensor, void* result, Callback done) {
+  PHUB_TRY(check_running(Kind::pull, tensor));
+  return rounds_->pull(tensor, result, std::move(done));
+}
+
+Result<Operation> Client::broadcast(TensorId tensor, void* data, Rank root, Callback done) {
+  PHUB_TRY(check_running(Kind::broadcast, tensor));
+  if (index_of(root) >= options_.job.rank_count) {
+    return Status(Code::invalid_argument, "broadcast tensor " + std::to_string(index_of(tensor)) +
+                                              ": root is rank " + std::to_string(index_of(root)) +
+                                              ", but ranks go from 0 to " +
+                                              std::to_string(options_.job.rank_count - 1));
+  }
+  return rounds_->broadcast(tensor, data, root, options_.rank, std::move(done));
+}
+
+std::span<std::byte> Client::result(TensorId tensor) const {
+  return rounds_ == nullptr ? std::span<std::byte>() : rounds_->result(index_of(tensor));
+}
+
+uint32_t Client::tensor_count() const { return static_cast<uint32_t>(placements_.tensors.size()); }
+
+bool Client::arm(const Interest& interest) {
+  if (rounds_ != nullptr && state_ == State::running) rounds_->hint_arrivals(interest);
+  return fabric_->arm();
+}
+
+Instant Client::next_deadline() const { return std::min(fabric_->next_deadline(), lost_deadline_); }
+
+}  // namespace phub::client

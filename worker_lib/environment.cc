@@ -1,0 +1,156 @@
+// WorkerOptions from the environment: PHub's own variables first, then the launchers'.
+//
+// Strict: a value that is set is right or is refused by name. A launcher's variable that is half
+// set (a rank without a size) is refused too: guessing the other half ends in a hung job.
+#include <phub/worker.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/try.h"
+#include "worker_lib/address.h"
+
+namespace phub {
+namespace {
+
+struct Variable {
+  const char* name = nullptr;
+  const char* value = nullptr;  // Null: not set.
+};
+
+Variable variable(const char* name) { return {name, std::getenv(name)}; }
+
+Status malformed(const Variable& v, const std::string& want) {
+  return Status(Code::invalid_argument, "environment variable " + std::string(v.name) + " is \"" +
+                                            v.value + "\"; want " + want);
+}
+
+// Decimal digits only, within [low, high].
+Result<uint64_t> number(const Variable& v, uint64_t low, uint64_t high) {
+  const std::string_view text = v.value;
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) {
+    return malformed(v,
+                     "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+  }
+  return value;
+}
+
+// Where one launcher says rank and size; the rank may have an older name.
+struct Launcher {
+  const char* rank;
+  const char* older_rank;
+  const char* size;
+};
+constexpr Launcher kLaunchers[] = {
+    {"PHUB_RANK", nullptr, "PHUB_SIZE"},
+    {"OMPI_COMM_WORLD_RANK", nullptr, "OMPI_COMM_WORLD_SIZE"},
+    {"SLURM_PROCID", nullptr, "SLURM_NTASKS"},
+    {"RANK", nullptr, "WORLD_SIZE"},
+    {"DMLC_WORKER_ID", "DMLC_RANK", "DMLC_NUM_WORKER"},
+};
+
+Status read_rank_and_size(WorkerOptions* options) {
+  for (const Launcher& launcher : kLaunchers) {
+    Variable rank = variable(launcher.rank);
+    if (rank.value == nullptr && launcher.older_rank != nullptr) {
+      const Variable older = variable(launcher.older_rank);
+      if (older.value != nullptr) rank = older;
+    }
+    const Variable size = variable(launcher.size);
+    if (rank.value == nullptr && size.value == nullptr) continue;
+    if (rank.value == nullptr || size.value == nullptr) {
+      const Variable& set = rank.value == nullptr ? size : rank;
+      const Variable& missing = rank.value == nullptr ? rank : size;
+      return Status(Code::invalid_argument, "environment variable " + std::string(set.name) +
+                                                " is set but " + missing.name +
+                                                " is not; set both or neither");
+    }
+    PHUB_TRY_ASSIGN(const uint64_t rank_count, number(size, 1, kRankCountMax));
+    PHUB_TRY_ASSIGN(const uint64_t index, number(rank, 0, rank_count - 1));
+    options->job.rank_count = static_cast<uint32_t>(rank_count);
+    options->rank = Rank{static_cast<uint16_t>(index)};
+    return {};
+  }
+  return {};  // Nobody said: connect() will ask for a size.
+}
+
+Status read_secret(std::string* secret) {
+  const Variable text = variable("PHUB_SECRET");
+  const Variable file = variable("PHUB_SECRET_FILE");
+  if (text.value != nullptr && file.value != nullptr) {
+    return Status(Code::invalid_argument,
+                  "environment variables PHUB_SECRET and PHUB_SECRET_FILE are both set; unset one");
+  }
+  if (text.value != nullptr) *secret = text.value;
+  if (file.value == nullptr) return {};
+  std::ifstream stream(file.value, std::ios::binary);
+  if (!stream) return malformed(file, "the path of a readable file");
+  secret->assign(std::istreambuf_iterator<char>(stream), {});
+  // Editors and `echo` end the file with a line break that nobody means.
+  while (!secret->empty() && (secret->back() == '\n' || secret->back() == '\r')) secret->pop_back();
+  return {};
+}
+
+Status read_progress(Progress* progress) {
+  const Variable v = variable("PHUB_PROGRESS");
+  if (v.value == nullptr) return {};
+  const std::string_view text = v.value;
+  if (text == "auto" || text == "automatic") {
+    *progress = Progress::automatic;
+  } else if (text == "caller" || text == "none") {
+    *progress = Progress::caller;
+  } else if (text == "thread") {
+    *progress = Progress::thread;
+  } else {
+    return malformed(v, "auto, caller or thread");
+  }
+  return {};
+}
+
+Status read_timeout(const char* name, std::chrono::milliseconds* timeout) {
+  const Variable v = variable(name);
+  if (v.value == nullptr) return {};
+  PHUB_TRY_ASSIGN(const uint64_t ms, number(v, 1, 1'000'000'000));
+  *timeout = std::chrono::milliseconds(ms);
+  return {};
+}
+
+Status read_hub_and_job(WorkerOptions* options) {
+  if (const Variable v = variable("PHUB_HUB"); v.value != nullptr) {
+    const auto address = client::parse_hub_address(v.value);
+    if (!address.ok()) return address.status().with_context("environment variable PHUB_HUB");
+    options->hub = v.value;
+  }
+  if (const Variable v = variable("PHUB_JOB"); v.value != nullptr) {
+    if (*v.value == '\0') return malformed(v, "1 to 64 of [A-Za-z0-9._-]");
+    options->job.name = v.value;
+  }
+  if (const Variable v = variable("PHUB_CHUNK_ELEMENTS"); v.value != nullptr) {
+    PHUB_TRY_ASSIGN(const uint64_t elements, number(v, 64, 4'194'304));
+    if (elements % 64 != 0) return malformed(v, "a multiple of 64 from 64 to 4194304");
+    options->job.chunk_elements = static_cast<uint32_t>(elements);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<WorkerOptions> WorkerOptions::from_environment() {
+  WorkerOptions options;
+  PHUB_TRY(read_hub_and_job(&options));
+  PHUB_TRY(read_secret(&options.job.secret));
+  PHUB_TRY(read_rank_and_size(&options));
+  PHUB_TRY(read_progress(&options.progress));
+  PHUB_TRY(read_timeout("PHUB_JOIN_TIMEOUT_MS", &options.join_timeout));
+  PHUB_TRY(read_timeout("PHUB_WAIT_TIMEOUT_MS", &options.wait_timeout));
+  return options;
+}
+
+}  // namespace phub
