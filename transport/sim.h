@@ -43,15 +43,12 @@ struct Faults {
 
 struct SimOptions {
   uint64_t seed = 1;
-  Faults faults;
-  Traits traits;  // What its fabrics can do: every combination is possible.
+  Faults faults = {};
+  Traits traits = {};  // What its fabrics can do: every combination is possible.
   uint64_t retransmit_ns = 20'000;
   uint64_t crash_detection_ns = 1'000'000;      // From a crash until its peers know.
   uint64_t silence_detection_ns = 100'000'000;  // From a cut until both sides give up.
-  // A duplicate that arrives after its original writes the receiver's slot once more (it waits
-  // while another payload lies there unreleased). Harsher than any real fabric, which drops it.
-  bool duplicates_write = true;
-  size_t mtu = 1500;                 // Of its wires.
+  size_t mtu = 1500;                            // Of its wires.
   size_t wire_queue_packets = 4096;  // Packets that wait at a wire's receiver; more are dropped.
 };
 

@@ -53,7 +53,7 @@ void SimFabric::start(const Put& put) {
   }
   ++link.unfinished_count;
   flight->copies_out = core_.draw_duplicate() ? 2 : 1;
-  for (uint32_t i = 0; i < flight->copies_out; ++i) send_copy(link, {flight, i > 0});
+  for (uint32_t i = 0; i < flight->copies_out; ++i) send_copy(link, {flight});
 }
 
 void SimFabric::send_copy(const Link& link, const Copy& copy) {
@@ -67,56 +67,39 @@ void SimFabric::send_copy(const Link& link, const Copy& copy) {
                       });
 }
 
-// A repeat must not touch a payload that somebody still reads, and nobody must suffer because a
-// repeat lies unreleased in his slot: both wait for the release.
-bool SimFabric::must_wait(const Link& link, const Copy& copy) {
-  for (const uint64_t holder : link.holders[copy.flight->put.slot]) {
-    const Copy& other = arrivals_.at(holder).copy;
-    if (other.flight != copy.flight && (other.is_duplicate || copy.is_duplicate)) return true;
-  }
-  return false;
-}
-
 void SimFabric::deliver(uint32_t index, const Copy& copy) {
   Link& link = links_[index];
   SimFlight& flight = *copy.flight;
   const Put& put = flight.put;
   const Slot& slot = link.options.slots[put.slot];
-  const bool writes = !flight.by_reference && !flight.by_window &&
-                      (!flight.was_delivered || core_.options().duplicates_write);
-  // Which copy comes first decides which one is the repeat.
-  const Copy arriving{copy.flight, flight.was_delivered};
-  if (writes && must_wait(link, arriving)) {
-    link.waiting.push_back(copy);
-    return;
-  }
-  if (!flight.by_reference && put.bytes > slot.bytes) {
+  if (put.bytes > slot.bytes) {
     violation(index, "put of " + std::to_string(put.bytes) + " bytes to slot " +
                          std::to_string(put.slot) + " of " + std::to_string(slot.bytes));
     return;
   }
-  const std::byte* data = flight.by_reference ? put.data : slot.data;
-  if (writes) {
-    for (const uint64_t holder : link.holders[put.slot]) {
-      if (arrivals_.at(holder).copy.flight == copy.flight) continue;
+  // Whichever copy comes first is the arrival; the other is a repeat, which writes nothing: its
+  // data is the slot, whatever lies there by then.
+  const bool is_repeat = flight.was_delivered;
+  flight.was_delivered = true;
+  const bool is_copied = !flight.by_reference && !flight.by_window;
+  ++last_arrival_;
+  if (is_copied && !is_repeat) {
+    if (!link.holders[put.slot].empty()) {
       violation(index, "put overwrites slot " + std::to_string(put.slot) +
                            ", whose payload is not released yet");
     }
     if (put.bytes > 0) std::memcpy(slot.data, flight.bytes.data(), put.bytes);
-    link.holders[put.slot].push_back(last_arrival_ + 1);
-  } else if (!flight.by_reference && !flight.by_window) {
-    data = flight.bytes.data();
+    link.holders[put.slot].push_back(last_arrival_);
   }
-  const bool is_first = !flight.was_delivered;
-  flight.was_delivered = true;
-  arrivals_.emplace(++last_arrival_, Arrival{arriving, index, data});
+  const std::byte* const data = flight.by_reference ? put.data : slot.data;
+  arrivals_.emplace(last_arrival_, Arrival{{copy.flight, is_repeat}, index, data});
   inbox_.push_back({.kind = EventKind::arrived,
                     .link = LinkId{index},
                     .tag = put.tag,
                     .bytes = put.bytes,
                     .data = data,
                     .cookie = last_arrival_});
-  if (is_first && !flight.by_reference && !flight.by_window) finish(link, flight);
+  if (is_copied && !is_repeat) finish(link, flight);
 }
 
 void SimFabric::finish(Link& link, const SimFlight& flight) {
@@ -158,8 +141,7 @@ size_t SimFabric::poll(Instant, std::span<Event> events) {
 
 void SimFabric::check_release(const Arrival& arrival) {
   const SimFlight& flight = *arrival.copy.flight;
-  // A repeat through a window says nothing about the bytes: they may be another round's by now.
-  if (flight.by_window && arrival.copy.is_duplicate) return;
+  if (arrival.copy.is_repeat && !flight.by_reference) return;
   if (!flight.bytes.empty() &&
       std::memcmp(arrival.data, flight.bytes.data(), flight.bytes.size()) != 0) {
     violation(arrival.link, "the payload in slot " + std::to_string(flight.put.slot) +
@@ -183,9 +165,6 @@ void SimFabric::release(const Event& event) {
   if (flight.by_reference || flight.by_window) {
     if (--flight.copies_out == 0 && link.state == State::up) finish(link, flight);
   }
-  const std::vector<Copy> waiting = std::move(link.waiting);
-  link.waiting.clear();
-  for (const Copy& copy : waiting) deliver(arrival.link, copy);
 }
 
 void SimFabric::lose(uint32_t index, const std::string& reason) {
@@ -195,7 +174,6 @@ void SimFabric::lose(uint32_t index, const std::string& reason) {
   link.state = State::lost;
   link.lost_reason = reason;
   link.early.clear();
-  link.waiting.clear();
   if (is_known) inbox_.push_back({.kind = EventKind::lost, .link = LinkId{index}});
 }
 

@@ -122,9 +122,18 @@ Status SimFabric::check_peer(const Link& link, const SimBlob& peer) const {
                                               std::to_string(peer.endpoint) + " of node " +
                                               std::to_string(static_cast<uint32_t>(peer.node)));
   }
-  if (fabric->find_link(peer.link, peer.cookie) == nullptr) {
+  const Link* const half = fabric->find_link(peer.link, peer.cookie);
+  if (half == nullptr) {
     return Status(Code::invalid_argument,
                   "sim: the peer has no link " + std::to_string(peer.link) + " with this cookie");
+  }
+  const std::vector<uint32_t>& wanted = link.options.peer_slot_bytes;
+  for (size_t i = 0; i < std::min(wanted.size(), half->options.slots.size()); ++i) {
+    if (half->options.slots[i].bytes >= wanted[i]) continue;
+    return Status(Code::invalid_argument, "sim: slot " + std::to_string(i) + " of the peer holds " +
+                                              std::to_string(half->options.slots[i].bytes) +
+                                              " bytes, but " + std::to_string(wanted[i]) +
+                                              " are needed");
   }
   return {};
 }

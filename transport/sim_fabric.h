@@ -69,7 +69,7 @@ class SimFabric final : public Fabric, public SimEndpoint {
   };
   struct Copy {
     std::shared_ptr<SimFlight> flight;
-    bool is_duplicate = false;
+    bool is_repeat = false;
   };
   struct Link {
     State state = State::closed;
@@ -85,9 +85,8 @@ class SimFabric final : public Fabric, public SimEndpoint {
     size_t region_count = 0;              // Regions that the peer knows.
     uint32_t unfinished_count = 0;
     std::string lost_reason;
-    std::vector<std::vector<uint64_t>> holders;  // Per slot: the unreleased arrivals in it.
+    std::vector<std::vector<uint64_t>> holders;  // Per slot: unreleased first arrivals.
     std::vector<Copy> early;                     // Came before accept().
-    std::vector<Copy> waiting;                   // For their slot to be released.
   };
   struct Arrival {
     Copy copy;
@@ -104,7 +103,6 @@ class SimFabric final : public Fabric, public SimEndpoint {
   void start(const Put& put);
   void send_copy(const Link& link, const Copy& copy);
   void deliver(uint32_t index, const Copy& copy);
-  bool must_wait(const Link& link, const Copy& copy);
   void finish(Link& link, const SimFlight& flight);
   void complete(uint32_t index, const SimFlight& flight);
   void check_release(const Arrival& arrival);
