@@ -59,10 +59,12 @@ void read_links(BodyReader& in, std::vector<std::string>& links, std::vector<uin
 
 void write_body(const Challenge& message, BodyWriter& out) {
   out.json.text("nonce", message.nonce);
+  out.json.boolean("is_new_job", message.is_new_job);
 }
 
 void read_body(BodyReader& in, Challenge& message) {
   message.nonce = in.json.text("nonce", TextRule::hex, kHexBytes);
+  message.is_new_job = in.json.boolean("is_new_job");
   in.refuse_blob();
 }
 

@@ -100,10 +100,14 @@ void read_body(BodyReader& in, Hello& message) {
   in.refuse_blob();
 }
 
-void write_body(const Proof& message, BodyWriter& out) { out.json.text("hmac", message.hmac); }
+void write_body(const Proof& message, BodyWriter& out) {
+  out.json.text("hmac", message.hmac);
+  if (!message.key.empty()) out.json.text("key", message.key);
+}
 
 void read_body(BodyReader& in, Proof& message) {
   message.hmac = in.json.text("hmac", TextRule::hex, kHexBytes);
+  if (in.json.has("key")) message.key = in.json.text("key", TextRule::hex, kHexBytes);
   in.refuse_blob();
 }
 

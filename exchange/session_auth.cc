@@ -40,8 +40,20 @@ std::string make_nonce() {
   return to_hex(bytes);
 }
 
-std::string prove(std::string_view secret, std::string_view hub_nonce,
-                  std::string_view worker_nonce, std::string_view job, uint32_t rank) {
+std::string derive_key(std::string_view secret, std::string_view job) {
+  std::string text;
+  append_field(&text, "phub1 key");
+  append_field(&text, job);
+  append_field(&text, secret);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int digest_bytes = 0;
+  PHUB_CHECK(EVP_Digest(text.data(), text.size(), digest, &digest_bytes, EVP_sha256(), nullptr) ==
+             1);
+  return to_hex({digest, digest_bytes});
+}
+
+std::string prove(std::string_view key, std::string_view hub_nonce, std::string_view worker_nonce,
+                  std::string_view job, uint32_t rank) {
   std::string text;
   append_field(&text, "phub1");
   append_field(&text, hub_nonce);
@@ -52,7 +64,7 @@ std::string prove(std::string_view secret, std::string_view hub_nonce,
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int digest_bytes = 0;
   const unsigned char* const made =
-      HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
+      HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
            reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest, &digest_bytes);
   PHUB_CHECK(made != nullptr);
   return to_hex({digest, digest_bytes});

@@ -10,9 +10,14 @@ namespace phub::exchange {
 // 32 random bytes as hex.
 std::string make_nonce();
 
-// Hex HMAC-SHA256(secret, "phub1" | hub_nonce | worker_nonce | job | rank), fields length-prefixed.
-std::string prove(std::string_view secret, std::string_view hub_nonce,
-                  std::string_view worker_nonce, std::string_view job, uint32_t rank);
+// The key that guards a job: hex SHA-256 of "phub1 key" | job | secret, fields length-prefixed.
+// Only a job's first rank sends it, once, to the hub that does not know the job yet; the secret
+// itself never travels.
+std::string derive_key(std::string_view secret, std::string_view job);
+
+// Hex HMAC-SHA256(key, "phub1" | hub_nonce | worker_nonce | job | rank), fields length-prefixed.
+std::string prove(std::string_view key, std::string_view hub_nonce, std::string_view worker_nonce,
+                  std::string_view job, uint32_t rank);
 
 // In constant time.
 bool is_equal_secret(std::string_view a, std::string_view b);

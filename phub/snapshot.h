@@ -69,6 +69,9 @@ struct JobSnapshot {
   std::vector<RankSnapshot> ranks;
 };
 
+class Shard;
+ShardSnapshot snapshot_of(const Shard& shard, const exchange::ShardPlace& place);
+
 struct HubSnapshot {
   std::string version;
   std::string host;

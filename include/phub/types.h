@@ -79,6 +79,9 @@ struct StepSettings {
   bool operator==(const StepSettings&) const = default;
 };
 
+// Which of the hub's state of a tensor: weights, first moment (or momentum), second moment.
+enum class StateKind : uint8_t { weights = 0, first_moment, second_moment };
+
 // One tensor as a trainer registers it. All ranks must register the same tensors in the same order.
 struct TensorSpec {
   std::string name;  // For messages and metrics; unique in the job; at most 200 bytes.

@@ -59,9 +59,6 @@ struct Operation {
 // the library's thread. Must not block; may start new operations.
 using Callback = std::function<void(const Status&)>;
 
-// Which of the hub's state of a tensor: weights, first moment (or momentum), second moment.
-enum class StateKind : uint8_t { weights = 0, first_moment, second_moment };
-
 struct WorkerStats {
   uint64_t pushed_bytes = 0;  // Payload handed to the fabric.
   uint64_t pulled_bytes = 0;  // Payload received.

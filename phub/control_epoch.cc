@@ -1,0 +1,275 @@
+// How ranks agree on tensors and get their links: tensors, offer, answer, start ("init service").
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/try.h"
+#include "phub/control.h"
+
+namespace phub::hub {
+namespace {
+
+struct Installed {
+  Status status;
+  std::vector<transport::Bootstrap> offers;  // By rank.
+};
+
+}  // namespace
+
+void Control::on_tensors(SessionId id, Session& session, exchange::Tensors tensors) {
+  Job& job = *find(session.job);
+  const Status proposed = propose(job, session.rank, std::move(tensors));
+  if (!proposed.ok()) {
+    refuse(id, proposed);
+    return on_close(id, proposed);
+  }
+  begin_epoch_if_agreed(job);
+}
+
+Status Control::propose(Job& job, uint32_t rank, exchange::Tensors tensors) {
+  Member& member = job.members[rank];
+  if (tensors.epoch != job.epoch_number + 1 || member.has_proposed ||
+      job.state == JobState::connecting) {
+    return Status(Code::failed_precondition,
+                  "tensors for epoch " + std::to_string(tensors.epoch) + " came while job \"" +
+                      job.spec.name + "\" is in epoch " + std::to_string(job.epoch_number));
+  }
+  if (job.proposal.empty()) {
+    PHUB_TRY(check_clip(tensors.table));
+    PHUB_TRY_ASSIGN(job.proposed_map, exchange::ChunkMap::build(
+                                          tensors.table, job.spec.chunk_elements, options_.shape));
+    PHUB_TRY(job.proposed_map.verify(tensors.table));
+    job.proposal = std::move(tensors.table);
+    job.proposer = rank;
+  } else {
+    const std::string difference =
+        table_difference(tensors.table, rank, job.proposal, job.proposer);
+    if (!difference.empty()) {
+      return Status(Code::invalid_argument, "ranks disagree on the tensors of job \"" +
+                                                job.spec.name + "\": " + difference +
+                                                "; register the same tensors on every rank");
+    }
+  }
+  if (tensors.digest != job.proposed_map.digest()) {
+    return Status(Code::internal,
+                  "the worker's chunk map is not the hub's: different versions of PHub?");
+  }
+  member.has_proposed = true;
+  return {};
+}
+
+Status Control::check_clip(std::span<const TensorSpec> table) const {
+  float limit = 0;
+  for (const TensorSpec& tensor : table) {
+    const float clip = tensor.optimizer.clip_global_norm;
+    if (clip == 0) continue;
+    if (limit != 0 && clip != limit) {
+      return Status(Code::invalid_argument,
+                    "tensor \"" + tensor.name + "\": clip_global_norm " + std::to_string(clip) +
+                        ", but an earlier tensor has " + std::to_string(limit) +
+                        "; the norm is the job's: use one limit");
+    }
+    limit = clip;
+  }
+  return {};
+}
+
+void Control::begin_epoch_if_agreed(Job& job) {
+  if (job.is_removing || job.proposal.empty() || job.state == JobState::connecting) return;
+  if (!job.missing_proposals().empty()) return;
+  Result<std::shared_ptr<const Epoch>> epoch = make_epoch(job);
+  if (!epoch.ok()) return fail_job(job, kRankCountMax, epoch.status());
+  job.epoch = std::move(epoch).value();
+  job.proposal.clear();
+  job.state = JobState::connecting;
+  job.epoch_number = job.epoch->number;
+  job.answers_missing = 0;
+  for (Member& member : job.members) {
+    member.has_proposed = false;
+    member.has_answered = false;
+    if (member.state != RankState::left) ++job.answers_missing;
+  }
+  install(job);
+}
+
+Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
+  auto epoch = std::make_shared<Epoch>();
+  epoch->job = job.id;
+  epoch->job_name = job.spec.name;
+  epoch->number = job.epoch_number + 1;
+  epoch->rank_count = job.spec.rank_count;
+  epoch->tensors = job.proposal;
+  epoch->map = std::move(job.proposed_map);
+
+  const bool by_reference = shards_[0]->fabric(0).traits().by_reference;
+  const exchange::MemoryPlan plan =
+      exchange::plan_memory(epoch->tensors, epoch->map, epoch->rank_count, by_reference);
+  const uint64_t used = memory_used() - job.memory.total_bytes();
+  const uint64_t limit =
+      std::min(options_.job_memory_limit_bytes, options_.memory_limit_bytes - used);
+  if (plan.total_bytes() > limit) {
+    return Status(Code::resource_exhausted,
+                  "job \"" + job.spec.name + "\" needs " + std::to_string(plan.total_bytes()) +
+                      " bytes of the hub's memory, but may take " + std::to_string(limit) +
+                      "; raise --job-memory-limit or --memory-limit, or end another job");
+  }
+  PHUB_TRY(make_states(job, *epoch));
+  job.memory = plan;
+  return std::shared_ptr<const Epoch>(std::move(epoch));
+}
+
+// Weights of tensors that were there before stay; others start at zero.
+Status Control::make_states(Job& job, Epoch& epoch) {
+  for (const TensorSpec& spec : epoch.tensors) {
+    std::shared_ptr<TensorState> state;
+    if (spec.optimizer.kind != OptimizerKind::none) {
+      for (const std::shared_ptr<TensorState>& old : job.states) {
+        if (old->spec.name == spec.name && old->spec.count == spec.count &&
+            old->spec.optimizer.kind == spec.optimizer.kind) {
+          state = old;
+        }
+      }
+      if (state == nullptr) {
+        PHUB_TRY_ASSIGN(state, TensorState::create(spec, job.spec.chunk_elements));
+      }
+    }
+    epoch.states.push_back(std::move(state));
+  }
+  job.states.clear();
+  for (const std::shared_ptr<TensorState>& state : epoch.states) {
+    if (state != nullptr) job.states.push_back(state);
+  }
+  uint32_t clipped_chunks = 0;
+  float limit = 0;
+  for (const exchange::Chunk& chunk : epoch.map.chunks()) {
+    const float clip = epoch.tensors[chunk.tensor].optimizer.clip_global_norm;
+    if (clip == 0) continue;
+    ++clipped_chunks;
+    limit = clip;
+  }
+  if (clipped_chunks == 0) return {};
+  epoch.clip = std::make_shared<ClipState>(static_cast<uint32_t>(epoch.map.chunks().size()));
+  epoch.clip->total = clipped_chunks;
+  epoch.clip->remaining = clipped_chunks;
+  epoch.clip->limit = limit;
+  epoch.clip->wake_all = [shards = shards_] {
+    for (Shard* const shard : shards) shard->tasks().wake();
+  };
+  return {};
+}
+
+void Control::install(Job& job) {
+  std::vector<uint32_t> fabrics;
+  for (const Member& member : job.members) {
+    fabrics.push_back(member.state == RankState::left ? kNoFabric : member.fabric);
+  }
+  job.is_installed = true;
+  on_all_shards<Installed>(
+      [epoch = job.epoch, fabrics](Shard& shard) {
+        shard.remove(epoch->job);  // The epoch before.
+        Result<std::vector<transport::Bootstrap>> offers = shard.install(epoch, fabrics);
+        if (!offers.ok()) return Installed{offers.status(), {}};
+        return Installed{{}, std::move(offers).value()};
+      },
+      [this, id = job.id](std::vector<Installed> by_shard) {
+        Job* const found = find(id);
+        if (found == nullptr) return;
+        std::vector<std::vector<transport::Bootstrap>> offers;
+        for (Installed& shard : by_shard) {
+          if (!shard.status.ok()) return fail_job(*found, kRankCountMax, shard.status);
+          offers.push_back(std::move(shard.offers));
+        }
+        send_offers(*found, std::move(offers));
+      });
+}
+
+void Control::send_offers(Job& job, std::vector<std::vector<transport::Bootstrap>> by_shard) {
+  for (uint32_t rank = 0; rank < job.members.size(); ++rank) {
+    if (job.members[rank].session == SessionId{0}) continue;
+    exchange::Offer offer;
+    offer.epoch = job.epoch_number;
+    offer.digest = job.epoch->map.digest();
+    exchange::Message message;
+    for (std::vector<transport::Bootstrap>& offers : by_shard) {
+      offer.links.push_back(std::move(offers[rank].blob));
+      offer.fd_counts.push_back(static_cast<uint32_t>(offers[rank].fds.size()));
+      for (base::Fd& fd : offers[rank].fds) message.fds.push_back(std::move(fd));
+    }
+    message.body = std::move(offer);
+    port_->send(job.members[rank].session, std::move(message));
+  }
+}
+
+void Control::on_answer(SessionId id, Session& session, exchange::Answer answer,
+                        std::vector<base::Fd> fds) {
+  Job& job = *find(session.job);
+  const size_t fd_count = [&] {
+    size_t sum = 0;
+    for (const uint32_t count : answer.fd_counts) sum += count;
+    return sum;
+  }();
+  if (job.state != JobState::connecting || answer.epoch != job.epoch_number ||
+      job.members[session.rank].has_answered || answer.links.size() != shards_.size() ||
+      answer.fd_counts.size() != shards_.size() || fd_count != fds.size()) {
+    const Status broken(Code::invalid_argument, "answer for epoch " + std::to_string(answer.epoch) +
+                                                    " with " + std::to_string(answer.links.size()) +
+                                                    " links and " + std::to_string(fds.size()) +
+                                                    " descriptors: not what was offered");
+    refuse(id, broken);
+    return on_close(id, broken);
+  }
+  job.members[session.rank].has_answered = true;
+  auto bootstraps = std::make_shared<std::vector<transport::Bootstrap>>(shards_.size());
+  size_t next_fd = 0;
+  for (size_t shard = 0; shard < shards_.size(); ++shard) {
+    (*bootstraps)[shard].blob = std::move(answer.links[shard]);
+    for (uint32_t i = 0; i < answer.fd_counts[shard]; ++i) {
+      (*bootstraps)[shard].fds.push_back(std::move(fds[next_fd++]));
+    }
+  }
+  on_all_shards<Status>(
+      [job_id = job.id, rank = session.rank, bootstraps](Shard& shard) {
+        return shard.accept(job_id, rank, std::move((*bootstraps)[shard.index()]));
+      },
+      [this, job_id = job.id, rank = session.rank](std::vector<Status> by_shard) {
+        Job* const found = find(job_id);
+        if (found == nullptr) return;
+        Status first;
+        for (const Status& status : by_shard) {
+          if (!status.ok()) first = status;
+        }
+        on_accepted(*found, rank, first);
+      });
+}
+
+void Control::on_accepted(Job& job, uint32_t rank, const Status& status) {
+  if (!status.ok()) {
+    return fail_job(
+        job, rank,
+        Status(Code::aborted, job.describe(rank) + " of job \"" + job.spec.name +
+                                  "\" gave links that do not work: " + status.message()));
+  }
+  if (--job.answers_missing > 0) return;
+  on_all_shards<bool>(
+      [id = job.id](Shard& shard) {
+        shard.start(id);
+        return true;
+      },
+      [this, id = job.id](std::vector<bool>) {
+        if (Job* const found = find(id)) start(*found);
+      });
+}
+
+void Control::start(Job& job) {
+  job.state = JobState::running;
+  base::log(base::LogLevel::info, "job " + job.spec.name + ": epoch " +
+                                      std::to_string(job.epoch_number) + " runs with " +
+                                      std::to_string(job.epoch->tensors.size()) + " tensors in " +
+                                      std::to_string(job.epoch->map.chunks().size()) + " chunks");
+  for (Member& member : job.members) {
+    if (member.session == SessionId{0}) continue;
+    member.state = RankState::ready;
+    send(member.session, exchange::Start{job.epoch_number});
+  }
+}
+
+}  // namespace phub::hub

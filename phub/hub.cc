@@ -1,0 +1,172 @@
+#include "phub/hub.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <future>
+
+#include "base/log.h"
+#include "base/try.h"
+#include "config/topology.h"
+#include "transport/open.h"
+
+namespace phub::hub {
+namespace {
+
+constexpr std::string_view kShmScheme = "shm://";
+constexpr std::chrono::milliseconds kControlTick{100};
+constexpr std::chrono::milliseconds kLastWords{200};
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+}  // namespace
+
+const char* version() { return PHUB_VERSION; }
+
+Result<std::unique_ptr<Hub>> Hub::start(const config::HubConfig& config) {
+  std::unique_ptr<Hub> hub(new Hub());
+  PHUB_TRY(hub->build(config));
+  hub->thread_ = base::Thread("phub-control", -1, [raw = hub.get()] { raw->run(); });
+  return hub;
+}
+
+Result<exchange::HubShape> Hub::make_shape(const config::HubConfig& config) {
+  PHUB_TRY_ASSIGN(const config::Topology topology, config::discover_topology());
+  exchange::HubShape shape;
+  for (const config::Core& core : config::choose_shard_cores(topology, config.shards)) {
+    shape.shards.push_back({core.numa_node, config.is_pinned ? core.index : -1});
+  }
+  return shape;  // No NICs: shm crosses none.
+}
+
+Status Hub::build(const config::HubConfig& config) {
+  if (!config.listen.starts_with(kShmScheme)) {
+    return Status(Code::invalid_argument,
+                  "listen address \"" + config.listen + "\": want shm://PATH of a socket");
+  }
+  PHUB_TRY_ASSIGN(exchange::HubShape shape, make_shape(config));
+
+  SessionServerOptions server;
+  server.path = config.listen.substr(kShmScheme.size());
+  server.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
+  server.join_timeout = std::chrono::milliseconds(config.join_timeout_ms);
+  server.sessions_max = config.sessions_max;
+  PHUB_TRY_ASSIGN(server_, SessionServer::listen(server));
+
+  const kernels::Stores stores = config.stores == config::StorePolicy::ordinary
+                                     ? kernels::Stores::ordinary
+                                     : kernels::Stores::non_temporal;
+  std::vector<Shard*> shards;
+  for (uint32_t i = 0; i < shape.shards.size(); ++i) {
+    std::vector<std::unique_ptr<transport::Fabric>> fabrics;
+    PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> shm, transport::open_fabric("shm"));
+    fabrics.push_back(std::move(shm));
+    shards_.push_back(
+        std::make_unique<Shard>(i, std::move(fabrics), stores, [this](const RankFault& fault) {
+          control_->tasks().post([this, fault] { control_->on_rank_fault(fault); });
+        }));
+    shards.push_back(shards_.back().get());
+  }
+
+  ControlOptions options;
+  options.version = version();
+  options.host = host_name();
+  options.name = "phubd " + options.version + " on " + options.host;
+  options.shape = shape;
+  options.fabric_names = {"shm"};
+  options.peer_timeout = server.peer_timeout;
+  options.memory_limit_bytes = config.memory_limit_bytes;
+  options.job_memory_limit_bytes = config.job_memory_limit_bytes;
+  options.jobs_max = config.jobs_max;
+  options.allow_create = config.can_workers_create;
+  control_ = std::make_unique<Control>(std::move(options), shards, server_.get());
+  server_->attach(control_.get());
+
+  for (uint32_t i = 0; i < shards.size(); ++i) {
+    runners_.push_back(std::make_unique<Runner>(
+        shards[i],
+        RunnerOptions{shape.shards[i].core, std::chrono::microseconds(config.idle_spin_us)}));
+  }
+  return {};
+}
+
+void Hub::run() {
+  while (!is_stopping_.load(std::memory_order_acquire) && !control_->is_finished()) {
+    server_->poll(kControlTick);
+  }
+  if (!control_->is_finished()) control_->stop("the hub on this host was stopped");
+  server_->flush(kLastWords);
+  const std::scoped_lock lock(mutex_);
+  has_ended_ = true;
+  ended_.notify_all();
+}
+
+Hub::~Hub() {
+  is_stopping_.store(true, std::memory_order_release);
+  if (control_ != nullptr) control_->tasks().wake();
+  thread_.join();
+  runners_.clear();  // Before the shards and the control they post to.
+}
+
+Status Hub::wait() {
+  std::unique_lock lock(mutex_);
+  ended_.wait(lock, [this] { return has_ended_; });
+  return {};
+}
+
+template <typename Answer>
+Answer Hub::ask_control(std::function<Answer()> ask) {
+  auto promise = std::make_shared<std::promise<Answer>>();
+  std::future<Answer> answer = promise->get_future();
+  control_->tasks().post([promise, ask = std::move(ask)] { promise->set_value(ask()); });
+  if (answer.wait_for(kAdminTimeout) != std::future_status::ready) {
+    return Status(Code::timed_out,
+                  "the hub's control thread did not answer; it is ending or stuck");
+  }
+  return answer.get();
+}
+
+Result<HubSnapshot> Hub::snapshot() {
+  return ask_control<Result<HubSnapshot>>([this] { return control_->snapshot(); });
+}
+
+Result<std::vector<LateSnapshot>> Hub::late(const std::string& job) {
+  using Answer = Result<std::vector<LateSnapshot>>;
+  auto promise = std::make_shared<std::promise<Answer>>();
+  std::future<Answer> answer = promise->get_future();
+  control_->tasks().post([this, job, promise] {
+    control_->late(job, [promise](Answer late) { promise->set_value(std::move(late)); });
+  });
+  if (answer.wait_for(kAdminTimeout) != std::future_status::ready) {
+    return Status(Code::timed_out, "a shard did not answer; it is ending or stuck");
+  }
+  return answer.get();
+}
+
+Result<std::string> Hub::map_text(const std::string& job) {
+  return ask_control<Result<std::string>>([this, job] { return control_->map_text(job); });
+}
+
+Status Hub::create_job(const JobSpec& spec) {
+  return ask_control<Status>([this, spec] { return control_->create_job(spec); });
+}
+
+Status Hub::remove_job(const std::string& job, const std::string& reason) {
+  return ask_control<Status>([this, job, reason] { return control_->remove_job(job, reason); });
+}
+
+Status Hub::drain() {
+  control_->tasks().post([this] { control_->drain(); });
+  return {};
+}
+
+Status Hub::stop() {
+  is_stopping_.store(true, std::memory_order_release);
+  control_->tasks().wake();
+  return {};
+}
+
+}  // namespace phub::hub

@@ -1,0 +1,174 @@
+#include "phub/shard.h"
+
+#include <algorithm>
+
+#include "base/try.h"
+
+namespace phub::hub {
+namespace {
+
+constexpr size_t kEventBatch = 64;
+constexpr size_t kAdvancesPerPoll = 8;
+
+}  // namespace
+
+Shard::Shard(uint32_t index, std::vector<std::unique_ptr<transport::Fabric>> fabrics,
+             kernels::Stores stores, std::function<void(RankFault)> on_fault)
+    : index_(index),
+      fabrics_(std::move(fabrics)),
+      stores_(stores),
+      on_fault_(std::move(on_fault)),
+      owners_(fabrics_.size()) {
+  backlog_.reserve(2 * kRankCountMax);
+}
+
+size_t Shard::poll(base::Instant now) {
+  now_ = now;
+  size_t work = tasks_.run();
+  std::array<transport::Event, kEventBatch> events;
+  for (uint32_t i = 0; i < fabrics_.size(); ++i) {
+    const size_t count = fabrics_[i]->poll(now, events);
+    for (size_t e = 0; e < count; ++e) on_event(i, events[e]);
+    work += count;
+  }
+  if (!backlog_.empty()) flush_backlog();
+  work += advance_jobs();
+  counters_.polls.add(1);
+  if (work == 0) counters_.idle_polls.add(1);
+  return work;
+}
+
+void Shard::on_event(uint32_t fabric, const transport::Event& event) {
+  const uint32_t link = transport::index_of(event.link);
+  if (link >= owners_[fabric].size() || owners_[fabric][link].job == nullptr) {
+    if (event.kind == transport::EventKind::arrived) fabrics_[fabric]->release(event);
+    return;  // A job that has just been removed.
+  }
+  const LinkOwner owner = owners_[fabric][link];
+  switch (event.kind) {
+    case transport::EventKind::arrived:
+      on_arrived(fabric, owner, event);
+      break;
+    case transport::EventKind::sent: {
+      const uint32_t slot = static_cast<uint32_t>(event.cookie >> 1);
+      if (--owner.job->unsent_results[event.cookie & 1][slot] == 0) owner.job->work.push(slot);
+      break;
+    }
+    case transport::EventKind::lost:
+      fault(*owner.job, owner.rank, fabrics_[fabric]->lost_reason(event.link));
+      break;
+  }
+}
+
+void Shard::on_arrived(uint32_t fabric, const LinkOwner& owner, const transport::Event& event) {
+  ShardJob& job = *owner.job;
+  if (!job.is_running) return fabrics_[fabric]->release(event);  // At fault; about to be removed.
+  const exchange::Tag tag = exchange::decode(event.tag);
+  const bool is_known = static_cast<uint32_t>(tag.verb) < exchange::kVerbCount;
+  if (!is_known || tag.slot >= job.chunk_count()) {
+    fabrics_[fabric]->release(event);
+    fault(job, owner.rank,
+          "it sent a tag that makes no sense here: verb " +
+              std::to_string(static_cast<uint32_t>(tag.verb)) + ", slot " +
+              std::to_string(tag.slot) + " of " + std::to_string(job.chunk_count()));
+    return;
+  }
+  if (tag.verb != exchange::Verb::pull) return on_summand(fabric, owner, event, tag);
+  fabrics_[fabric]->release(event);
+  if (!job.has_optimizer(tag.slot)) {
+    return fault(job, owner.rank,
+                 "it pulled weights of tensor \"" + job.tensor_of(tag.slot).name +
+                     "\", for which the hub holds none");
+  }
+  job.add_pull(tag.slot, owner.rank);
+  job.work.push(tag.slot);
+}
+
+void Shard::on_summand(uint32_t fabric, const LinkOwner& owner, const transport::Event& event,
+                       exchange::Tag tag) {
+  ShardJob& job = *owner.job;
+  const uint32_t bytes = job.chunks()[tag.slot].bytes;
+  const bool may_be_empty = tag.verb == exchange::Verb::broadcast;
+  if (event.bytes != bytes && !(may_be_empty && event.bytes == 0)) {
+    fabrics_[fabric]->release(event);
+    return fault(job, owner.rank,
+                 "it sent " + std::to_string(event.bytes) + " bytes for a chunk of " +
+                     std::to_string(bytes) + " bytes of tensor \"" + job.tensor_of(tag.slot).name +
+                     "\"");
+  }
+  const bool was_open = job.states.is_open(tag.slot);
+  switch (job.states.on_push(tag.slot, owner.rank, tag.round)) {
+    case Verdict::accepted:
+      break;
+    case Verdict::duplicate:
+      fabrics_[fabric]->release(event);
+      return counters_.duplicates.add(1);
+    case Verdict::stale:
+      fabrics_[fabric]->release(event);
+      return counters_.stale.add(1);
+    case Verdict::invalid:
+      fabrics_[fabric]->release(event);
+      return fault(job, owner.rank,
+                   "it sent round " + std::to_string(tag.round) + " (modulo 16) of tensor \"" +
+                       job.tensor_of(tag.slot).name + "\" after round " +
+                       std::to_string(job.states.done_rounds(tag.slot)));
+  }
+  counters_.pushes.add(1);
+  counters_.pushed_bytes.add(event.bytes);
+  job.source(tag.slot, owner.rank) = {event.bytes == 0 ? nullptr : event.data, event.cookie};
+  if (event.bytes == 0) fabrics_[fabric]->release(event);
+  if (!was_open) {
+    job.verbs[tag.slot] = tag.verb;
+    job.opened_ns[tag.slot] = now_.ns;
+  } else if (job.verbs[tag.slot] != tag.verb) {
+    return fault(job, owner.rank,
+                 "ranks disagree: it called " +
+                     std::string(may_be_empty ? "broadcast" : "push_pull") + " on tensor \"" +
+                     job.tensor_of(tag.slot).name + "\" while another rank called the other");
+  }
+  const uint32_t block = job.states.next_block(tag.slot);
+  if (job.states.is_complete(tag.slot) || job.states.is_block_ready(tag.slot, block)) {
+    job.work.push(tag.slot);
+  }
+}
+
+void Shard::fault(ShardJob& job, uint32_t rank, std::string reason) {
+  counters_.malformed.add(1);
+  if (!job.is_running) return;
+  job.is_running = false;  // Nothing of the job moves until control has removed it.
+  on_fault_({job.epoch->job, job.epoch->number, rank, std::move(reason)});
+}
+
+size_t Shard::advance_jobs() {
+  size_t advanced = 0;
+  for (size_t i = 0; i < jobs_.size(); ++i) {  // Every job in turn: none starves the others.
+    if (++next_job_ >= jobs_.size()) next_job_ = 0;
+    ShardJob& job = *jobs_[next_job_];
+    if (job.epoch->clip != nullptr) open_clip_step(job);
+    for (size_t k = 0; k < kAdvancesPerPoll && backlog_.empty(); ++k) {
+      if (job.work.empty() || !job.is_running) break;
+      advance(job, job.work.pop());
+      ++advanced;
+    }
+  }
+  return advanced;
+}
+
+void Shard::open_clip_step(ShardJob& job) {
+  const ClipState& clip = *job.epoch->clip;
+  if (clip.opened_steps.load(std::memory_order_acquire) == job.clip_steps) return;
+  ++job.clip_steps;
+  const float scale = clip.scale;
+  for (const uint32_t slot : job.clip_staged) complete(job, slot, scale);
+  job.clip_staged.clear();
+}
+
+void Shard::flush_backlog() {
+  size_t kept = 0;
+  for (auto& [fabric, put] : backlog_) {
+    if (fabrics_[fabric]->put({&put, 1}) == 0) backlog_[kept++] = {fabric, put};
+  }
+  backlog_.resize(kept);
+}
+
+}  // namespace phub::hub

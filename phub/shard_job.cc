@@ -1,0 +1,126 @@
+#include "phub/shard_job.h"
+
+#include <algorithm>
+
+#include "base/try.h"
+#include "kernels/reduce.h"
+
+namespace phub::hub {
+namespace {
+
+// Settings of so many steps are kept: more than the eight rounds that can be open.
+constexpr size_t kSettingsKept = 16;
+
+std::vector<OwnedChunk> owned_chunks(const Epoch& epoch, uint32_t shard) {
+  std::vector<OwnedChunk> owned;
+  for (const uint32_t index : epoch.map.chunks_of_shard(shard)) {
+    const exchange::Chunk& chunk = epoch.map.chunks()[index];
+    OwnedChunk entry;
+    entry.tensor = chunk.tensor;
+    entry.chunk = index;
+    entry.chunk_in_tensor = index - epoch.map.chunks_of_tensor(chunk.tensor).first;
+    entry.elements = chunk.element_count;
+    entry.bytes =
+        static_cast<uint32_t>(chunk.element_count * size_of(epoch.tensors[chunk.tensor].type));
+    if (epoch.states[chunk.tensor] != nullptr) {
+      entry.state = epoch.states[chunk.tensor]->at(chunk.first_element);
+    }
+    owned.push_back(entry);
+  }
+  return owned;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ShardJob>> ShardJob::create(std::shared_ptr<const Epoch> epoch,
+                                                   uint32_t shard, bool by_reference) {
+  std::vector<OwnedChunk> chunks = owned_chunks(*epoch, shard);
+  std::vector<int32_t> priorities;
+  priorities.reserve(chunks.size());
+  for (const OwnedChunk& chunk : chunks) {
+    priorities.push_back(epoch->tensors[chunk.tensor].priority);
+  }
+  std::unique_ptr<ShardJob> job(
+      new ShardJob(std::move(epoch), shard, std::move(chunks), priorities));
+  PHUB_TRY(job->allocate(by_reference));
+  return job;
+}
+
+ShardJob::ShardJob(std::shared_ptr<const Epoch> epoch_in, uint32_t shard_in,
+                   std::vector<OwnedChunk> chunks, std::span<const int32_t> priorities)
+    : epoch(std::move(epoch_in)),
+      shard(shard_in),
+      states(static_cast<uint32_t>(chunks.size()), epoch->rank_count),
+      work(priorities),
+      links(epoch->rank_count),
+      verbs(chunks.size()),
+      opened_ns(chunks.size()),
+      chunks_(std::move(chunks)),
+      sources_(chunks_.size() * epoch->rank_count),
+      pulls_(chunks_.size() * states.block_count()),
+      pull_count_(chunks_.size()) {
+  settings_.reserve(kSettingsKept + 1);
+}
+
+Status ShardJob::allocate(bool by_reference) {
+  size_t accumulator_bytes = 0;
+  for (uint32_t slot = 0; slot < chunk_count(); ++slot) {
+    result_at_.push_back(result_bytes_);
+    result_bytes_ += base::align_up(chunks_[slot].bytes, base::kCacheLineBytes);
+    accumulator_at_.push_back(accumulator_bytes);
+    if (epoch->rank_count > ChunkStates::kBlockRanks || clips(slot)) {
+      accumulator_bytes +=
+          base::align_up(chunks_[slot].elements * kernels::accumulator_size(tensor_of(slot).type),
+                         base::kCacheLineBytes);
+    }
+  }
+  PHUB_TRY_ASSIGN(accumulators_, base::Mapping::anonymous(accumulator_bytes));
+  if (epoch->clip != nullptr) clip_staged.reserve(chunk_count());
+  if (by_reference) return {};
+  PHUB_TRY_ASSIGN(slots_, base::Mapping::anonymous(result_bytes_ * epoch->rank_count));
+  PHUB_TRY_ASSIGN(results_, base::Mapping::anonymous(2 * result_bytes_));
+  for (std::vector<uint16_t>& unsent : unsent_results) unsent.resize(chunk_count());
+  return {};
+}
+
+std::vector<transport::Slot> ShardJob::slots_for(uint32_t rank) const {
+  std::vector<transport::Slot> slots;
+  slots.reserve(chunk_count());
+  for (uint32_t slot = 0; slot < chunk_count(); ++slot) {
+    std::byte* const data = slots_.data() == nullptr
+                                ? nullptr
+                                : slots_.data() + rank * result_bytes_ + result_at_[slot];
+    slots.push_back({data, chunks_[slot].bytes});
+  }
+  return slots;
+}
+
+StepSettings ShardJob::settings(uint32_t tensor, uint32_t round) const {
+  for (size_t i = settings_.size(); i-- > 0;) {
+    if (settings_[i].first_rounds[tensor] <= round) return settings_[i].values;
+  }
+  StepSettings defaults;
+  defaults.learning_rate = epoch->tensors[tensor].optimizer.learning_rate;
+  return defaults;
+}
+
+void ShardJob::add_settings(SettingsEntry entry) {
+  settings_.push_back(std::move(entry));
+  if (settings_.size() > kSettingsKept) settings_.erase(settings_.begin());
+}
+
+bool ShardJob::take_pull(uint32_t slot, uint32_t rank) {
+  uint8_t& byte = pulls_[size_t{slot} * states.block_count() + rank / ChunkStates::kBlockRanks];
+  const uint8_t bit = static_cast<uint8_t>(1u << rank % ChunkStates::kBlockRanks);
+  if ((byte & bit) == 0) return false;
+  byte &= static_cast<uint8_t>(~bit);
+  --pull_count_[slot];
+  return true;
+}
+
+size_t ShardJob::allocated_bytes() const {
+  return slots_.size() + results_.size() + accumulators_.size() + sources_.size() * sizeof(Source) +
+         chunks_.size() * sizeof(OwnedChunk) + pulls_.size();
+}
+
+}  // namespace phub::hub

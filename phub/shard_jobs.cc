@@ -1,0 +1,127 @@
+// How jobs come to a shard and leave it: the control side of shard.h.
+#include <algorithm>
+
+#include "base/try.h"
+#include "phub/shard.h"
+
+namespace phub::hub {
+
+Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const Epoch> epoch,
+                                                         std::span<const uint32_t> fabric_of_rank) {
+  PHUB_CHECK(find(epoch->job) == nullptr);
+  const bool by_reference =
+      std::all_of(fabric_of_rank.begin(), fabric_of_rank.end(),
+                  [&](uint32_t i) { return i == kNoFabric || fabrics_[i]->traits().by_reference; });
+  const uint32_t rank_count = epoch->rank_count;
+  PHUB_TRY_ASSIGN(std::unique_ptr<ShardJob> job,
+                  ShardJob::create(std::move(epoch), index_, by_reference));
+
+  std::vector<transport::Bootstrap> offers(rank_count);
+  jobs_.push_back(std::move(job));
+  ShardJob& installed = *jobs_.back();
+  counters_.chunks_owned.add(installed.chunk_count());
+  for (uint32_t rank = 0; rank < rank_count; ++rank) {
+    RankLink& link = installed.links[rank];
+    if (fabric_of_rank[rank] == kNoFabric) {
+      installed.states.remove_rank(rank);
+      continue;
+    }
+    link.fabric = fabric_of_rank[rank];
+    transport::Fabric& fabric = *fabrics_[link.fabric];
+    transport::LinkOptions options;
+    options.slots = installed.slots_for(rank);
+    options.peer_slot_count = installed.chunk_count();
+    options.acceptor_puts_max = exchange::puts_max(installed.chunk_count());
+    options.connector_puts_max = exchange::puts_max(installed.chunk_count());
+    Result<transport::LinkId> id = fabric.open(options, &offers[rank]);
+    if (!id.ok()) {
+      remove(installed.epoch->job);
+      return id.status().with_context("open the link to rank " + std::to_string(rank));
+    }
+    link.link = *id;
+    link.is_open = true;
+    link.has_windows = fabric.traits().windows;
+    std::vector<LinkOwner>& owners = owners_[link.fabric];
+    const uint32_t index = transport::index_of(*id);
+    if (owners.size() <= index) owners.resize(index + 1);
+    owners[index] = {&installed, rank};
+  }
+  return offers;
+}
+
+Status Shard::accept(JobId job_id, uint32_t rank, transport::Bootstrap answer) {
+  ShardJob* const job = find(job_id);
+  if (job == nullptr) return Status(Code::aborted, "the job is gone");
+  const RankLink& link = job->links[rank];
+  return fabrics_[link.fabric]->accept(link.link, std::move(answer));
+}
+
+void Shard::start(JobId job) {
+  if (ShardJob* const found = find(job)) found->is_running = true;
+}
+
+void Shard::remove(JobId job_id) {
+  ShardJob* const job = find(job_id);
+  if (job == nullptr) return;
+  for (const RankLink& link : job->links) {
+    if (!link.is_open) continue;
+    owners_[link.fabric][transport::index_of(link.link)] = {};
+    fabrics_[link.fabric]->close(link.link);
+  }
+  std::erase_if(backlog_, [&](const auto& entry) {
+    return std::any_of(job->links.begin(), job->links.end(), [&](const RankLink& link) {
+      return link.is_open && link.fabric == entry.first && link.link == entry.second.link;
+    });
+  });
+  counters_.chunks_owned.add(uint64_t{0} - job->chunk_count());
+  std::erase_if(jobs_, [&](const std::unique_ptr<ShardJob>& entry) { return entry.get() == job; });
+  next_job_ = 0;
+}
+
+void Shard::remove_rank(JobId job_id, uint32_t rank) {
+  ShardJob* const job = find(job_id);
+  if (job == nullptr || !job->links[rank].is_open) return;
+  job->states.remove_rank(rank);
+  RankLink& link = job->links[rank];
+  owners_[link.fabric][transport::index_of(link.link)] = {};
+  fabrics_[link.fabric]->close(link.link);
+  link.is_open = false;
+  for (uint32_t slot = 0; slot < job->chunk_count(); ++slot) {
+    if (job->states.is_open(slot) && job->states.is_complete(slot)) job->work.push(slot);
+  }
+}
+
+void Shard::add_settings(JobId job_id, SettingsEntry entry) {
+  if (ShardJob* const job = find(job_id)) job->add_settings(std::move(entry));
+}
+
+ShardJob* Shard::find(JobId job) {
+  for (const std::unique_ptr<ShardJob>& entry : jobs_) {
+    if (entry->epoch->job == job) return entry.get();
+  }
+  return nullptr;
+}
+
+std::vector<LateSnapshot> Shard::late(JobId job_id) const {
+  std::vector<LateSnapshot> late;
+  for (const std::unique_ptr<ShardJob>& job : jobs_) {
+    if (job->epoch->job != job_id) continue;
+    for (uint32_t slot = 0; slot < job->chunk_count(); ++slot) {
+      if (!job->states.is_open(slot) || job->states.is_complete(slot)) continue;
+      LateSnapshot entry;
+      entry.tensor = job->chunks()[slot].tensor;
+      entry.tensor_name = job->tensor_of(slot).name;
+      entry.round = job->states.done_rounds(slot) + 1;
+      entry.since_seconds = static_cast<double>(now_.ns - job->opened_ns[slot]) * 1e-9;
+      for (uint32_t rank = 0; rank < job->epoch->rank_count; ++rank) {
+        if (job->states.is_active(rank) && !job->states.has_arrived(slot, rank)) {
+          entry.missing_ranks.push_back(rank);
+        }
+      }
+      late.push_back(std::move(entry));
+    }
+  }
+  return late;
+}
+
+}  // namespace phub::hub
