@@ -103,9 +103,39 @@ HWY_INLINE void store_any(D d, hn::Vec<D> v, void* to, size_t index) {
   }
 }
 
+// Four vectors of consecutive elements.
+template <class Codec>
+struct InOrder {
+  template <class D, class V>
+  static HWY_INLINE void load_four(D d, const void* from, size_t i, V& a, V& b, V& c, V& e) {
+    const size_t lanes = hn::Lanes(d);
+    a = Codec::load(d, from, i);
+    b = Codec::load(d, from, i + lanes);
+    c = Codec::load(d, from, i + 2 * lanes);
+    e = Codec::load(d, from, i + 3 * lanes);
+  }
+  // Of accumulators.
+  template <class D, class V>
+  static HWY_INLINE void carry_four(D d, const void* from, size_t i, V& a, V& b, V& c, V& e) {
+    const size_t lanes = hn::Lanes(d);
+    a = load_any(d, from, i);
+    b = load_any(d, from, i + lanes);
+    c = load_any(d, from, i + 2 * lanes);
+    e = load_any(d, from, i + 3 * lanes);
+  }
+  template <class D, class V>
+  static HWY_INLINE void store_four(D d, void* to, size_t i, V a, V b, V c, V e) {
+    const size_t lanes = hn::Lanes(d);
+    store_any(d, a, to, i);
+    store_any(d, b, to, i + lanes);
+    store_any(d, c, to, i + 2 * lanes);
+    store_any(d, e, to, i + 3 * lanes);
+  }
+};
+
 // Types whose accumulator is the element itself.
 template <typename T>
-struct Plain {
+struct Plain : InOrder<Plain<T>> {
   using Lane = T;
   template <class D>
   static HWY_INLINE hn::Vec<D> load(D d, const void* from, size_t index) {
@@ -113,7 +143,7 @@ struct Plain {
   }
 };
 
-struct Fp16 {
+struct Fp16 : InOrder<Fp16> {
   using Lane = float;
   template <class D>
   static HWY_INLINE hn::Vec<D> load(D d, const void* from, size_t index) {
@@ -139,7 +169,7 @@ struct Fp16 {
   }
 };
 
-struct Bf16 {
+struct Bf16 : InOrder<Bf16> {
   using Lane = float;
   template <class D>
   static HWY_INLINE hn::Vec<D> load(D d, const void* from, size_t index) {
@@ -154,6 +184,34 @@ struct Bf16 {
     const hn::Rebind<uint16_t, D> wire;
     store_any(wire, hn::DemoteTo(wire, hn::BitCast(di, narrow_bf16(d, v))), to, index);
   }
+#if HWY_TARGET != HWY_SCALAR
+  // A 32-bit lane holds two elements: even ones in a and c, odd ones in b and e. Two instructions
+  // a vector where widening in order needs a shuffle as well; the order is put right once, when
+  // the sums are stored. (8 sources in the L2 cache: 1.3 times the speed in order.)
+  template <class D, class V>
+  static HWY_INLINE void load_four(D d, const void* from, size_t i, V& a, V& b, V& c, V& e) {
+    const hn::RebindToUnsigned<D> du;
+    const auto high = hn::Set(du, 0xFFFF0000u);
+    const auto first = load_any(du, from, i / 2);
+    const auto second = load_any(du, from, i / 2 + hn::Lanes(d));
+    a = hn::BitCast(d, hn::ShiftLeft<16>(first));
+    b = hn::BitCast(d, hn::And(first, high));
+    c = hn::BitCast(d, hn::ShiftLeft<16>(second));
+    e = hn::BitCast(d, hn::And(second, high));
+  }
+  template <class D, class V>
+  static HWY_INLINE void carry_four(D d, const void* from, size_t i, V& a, V& b, V& c, V& e) {
+    const float* const sums = static_cast<const float*>(from) + i;
+    hn::LoadInterleaved2(d, sums, a, b);
+    hn::LoadInterleaved2(d, sums + 2 * hn::Lanes(d), c, e);
+  }
+  template <class D, class V>
+  static HWY_INLINE void store_four(D d, void* to, size_t i, V a, V b, V c, V e) {
+    float* const sums = static_cast<float*>(to) + i;
+    hn::StoreInterleaved2(a, b, d, sums);
+    hn::StoreInterleaved2(c, e, d, sums + 2 * hn::Lanes(d));
+  }
+#endif
 };
 
 }  // namespace phub::kernels::HWY_NAMESPACE

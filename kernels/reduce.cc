@@ -95,29 +95,28 @@ HWY_INLINE void fold_one(D d, const Fold& f, size_t i) {
   store_any(d, a, f.accumulator, i);
 }
 
-// Four vectors side by side hide the latency of the adder and the cost of the inner loop.
+// Four vectors side by side hide the latency of the adder and the cost of the inner loop, which
+// makes one loop do for any number of sources. Bound: loads. Against a loop that only loads the same
+// bytes (AVX2, one core of an EPYC Milan, best of 12): 8 fp32 sources of 32 KiB in the L2 cache
+// 0.89, where the accumulator adds one byte stored to eight loaded; from DRAM 1.0.
 template <class Codec, class Op, class D>
 HWY_INLINE void fold_four(D d, const Fold& f, size_t i) {
-  using Lane = typename Codec::Lane;
-  using First = Plain<Lane>;
-  const size_t i1 = i + hn::Lanes(d), i2 = i1 + hn::Lanes(d), i3 = i2 + hn::Lanes(d);
-  const void* const first = f.carry != nullptr ? f.carry : f.sources[0];
-  const bool plain = f.carry != nullptr;
-  auto a = plain ? First::load(d, first, i) : Codec::load(d, first, i);
-  auto b = plain ? First::load(d, first, i1) : Codec::load(d, first, i1);
-  auto c = plain ? First::load(d, first, i2) : Codec::load(d, first, i2);
-  auto e = plain ? First::load(d, first, i3) : Codec::load(d, first, i3);
-  for (size_t k = plain ? 0 : 1; k < f.source_count; ++k) {
-    const void* const source = f.sources[k];
-    a = Op::apply(d, a, Codec::load(d, source, i));
-    b = Op::apply(d, b, Codec::load(d, source, i1));
-    c = Op::apply(d, c, Codec::load(d, source, i2));
-    e = Op::apply(d, e, Codec::load(d, source, i3));
+  const bool carries = f.carry != nullptr;
+  auto a = hn::Zero(d), b = a, c = a, e = a;
+  if (carries) {
+    Codec::carry_four(d, f.carry, i, a, b, c, e);
+  } else {
+    Codec::load_four(d, f.sources[0], i, a, b, c, e);
   }
-  store_any(d, a, f.accumulator, i);
-  store_any(d, b, f.accumulator, i1);
-  store_any(d, c, f.accumulator, i2);
-  store_any(d, e, f.accumulator, i3);
+  for (size_t k = carries ? 0 : 1; k < f.source_count; ++k) {
+    auto a1 = a, b1 = b, c1 = c, e1 = e;
+    Codec::load_four(d, f.sources[k], i, a1, b1, c1, e1);
+    a = Op::apply(d, a, a1);
+    b = Op::apply(d, b, b1);
+    c = Op::apply(d, c, c1);
+    e = Op::apply(d, e, e1);
+  }
+  Codec::store_four(d, f.accumulator, i, a, b, c, e);
 }
 
 template <class Codec, class Op>

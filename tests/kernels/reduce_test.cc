@@ -111,20 +111,19 @@ TEST_P(ReduceTest, FoldingInSeveralCallsIsTheSameLeftFold) {
   });
 }
 
-TEST_P(ReduceTest, TheAccumulatorMayBeASourceOfTheSameSize) {
-  if (size_of(GetParam()) != accumulator_size(GetParam())) {
-    GTEST_SKIP() << "16-bit sources are smaller than their accumulators";
-  }
-  for (size_t place = 0; place < 3; ++place) {
-    const Case test(GetParam(), ReduceOp::product, 3, false, 333, place + 1);
-    for_each_isa([&] {
-      Buffer got = test.make_accumulator();
-      std::memcpy(got.data(), test.sources[place], got.size());
-      std::vector<const void*> sources = test.sources;
-      sources[place] = got.data();
-      fold(GetParam(), ReduceOp::product, sources, false, got.data(), test.count);
-      ASSERT_TRUE(same_bits(GetParam(), got.data(), test.want.data(), test.count));
-    });
+TEST(ReduceInPlaceTest, TheAccumulatorMayBeASourceOfTheSameSize) {
+  for (const DataType type : {DataType::fp32, DataType::fp64, DataType::int32, DataType::int64}) {
+    for (size_t place = 0; place < 3; ++place) {
+      const Case test(type, ReduceOp::product, 3, false, 333, place + 1);
+      for_each_isa([&] {
+        Buffer got = test.make_accumulator();
+        std::memcpy(got.data(), test.sources[place], got.size());
+        std::vector<const void*> sources = test.sources;
+        sources[place] = got.data();
+        fold(type, ReduceOp::product, sources, false, got.data(), test.count);
+        ASSERT_TRUE(same_bits(type, got.data(), test.want.data(), test.count));
+      });
+    }
   }
 }
 
@@ -169,6 +168,14 @@ TEST(ReduceRuleTest, IntegersWrapAround) {
     EXPECT_EQ(fold_two<int64_t>(DataType::int64, ReduceOp::product, -3000000019, 3000000007),
               -9000000078000000133);
     EXPECT_EQ(fold_two<int64_t>(DataType::int64, ReduceOp::min, low, INT64_MAX), low);
+  });
+}
+
+TEST(ReduceRuleTest, SumsWithNanAreNanInEveryTypeOfFloat) {
+  for_each_isa([&] {
+    EXPECT_TRUE(std::isnan(fold_two(DataType::fp32, ReduceOp::sum, 1.0f, std::nanf(""))));
+    EXPECT_TRUE(std::isnan(fold_two(DataType::fp64, ReduceOp::product, std::nan(""), 1.0)));
+    EXPECT_TRUE(std::isnan(fold_two(DataType::fp32, ReduceOp::sum, INFINITY, -INFINITY)));
   });
 }
 
