@@ -272,8 +272,11 @@ void JsonWriter::real(const char* name, float value) {
   }
   // As double: the shortest digits of a float, read as a double, may round to another float.
   char digits[32];
-  const auto end = std::to_chars(digits, digits + sizeof(digits), double{value}).ptr;
-  out_.append(digits, end);
+  const char* const end = std::to_chars(digits, digits + sizeof(digits), double{value}).ptr;
+  const std::string_view text(digits, static_cast<size_t>(end - digits));
+  out_ += text;
+  // A whole number needs a point: "-0" is the integer 0 to a JSON reader.
+  if (text.find_first_of(".e") == std::string_view::npos) out_ += ".0";
 }
 
 void JsonWriter::boolean(const char* name, bool value) {
