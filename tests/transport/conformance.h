@@ -34,8 +34,8 @@ class FabricPair {
   // fd() wakes. Simulated fabrics have no descriptor.
   virtual bool has_descriptor() const { return true; }
   virtual bool allocates_on_data_path() const { return false; }
-  // Arrivals are in poll() as soon as put() has returned, without settle().
-  virtual bool is_instant() const { return true; }
+  // put() takes whatever fits; it never says "full" before.
+  virtual bool takes_whole_batches() const { return true; }
   // What a checking fabric has against the test itself; empty: nothing.
   virtual std::string violations() const { return {}; }
 };

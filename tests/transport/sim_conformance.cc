@@ -23,7 +23,6 @@ class SimPair final : public FabricPair {
   Instant now() override { return network_.now(); }
   bool has_descriptor() const override { return false; }
   bool allocates_on_data_path() const override { return true; }  // It is a simulation.
-  bool is_instant() const override { return false; }
   std::string violations() const override {
     return network_.violations().empty() ? "" : network_.violations().front();
   }
