@@ -10,8 +10,6 @@
 namespace phub::client {
 namespace {
 
-// Unfinished puts per direction beyond one a chunk: a late pull beside a round. The hub computes
-// the same.
 // By reference `sent` waits for the slowest rank, so a window would let two ranks that start their
 // tensors in different orders wait for each other for ever.
 constexpr uint32_t kWindowByReference = UINT32_MAX;
@@ -26,10 +24,12 @@ bool is_same(const TensorSpec& a, const TensorSpec& b) {
 
 void Client::on(exchange::Challenge& challenge) {
   if (state_ != State::connecting) return;
-  const std::string key = exchange::derive_key(options_.job.secret, options_.job.name);
-  send(exchange::Proof{
-      exchange::prove(key, challenge.nonce, nonce_, options_.job.name, index_of(options_.rank)),
-      challenge.is_new_job ? key : ""});
+  const std::string& job = options_.job.name;
+  const std::string key = exchange::derive_key(options_.job.secret, job);
+  exchange::Proof proof;
+  proof.hmac = exchange::prove(key, challenge.nonce, nonce_, job, index_of(options_.rank));
+  if (challenge.is_new_job) proof.key = key;
+  send(std::move(proof));
 }
 
 void Client::on(exchange::Welcome& welcome) {

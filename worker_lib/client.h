@@ -87,11 +87,9 @@ class Client {
   bool has_reply(uint64_t id) const { return replies_.contains(id); }
   void forget(uint64_t id);
 
-  // Barriers are numbered alike on all ranks, so one that was given up is what the next call on
-  // this rank goes on with.
+  // A barrier that is still open, because its waiter gave up, is what the next call goes on with.
   Result<uint64_t> begin_barrier();
-  void give_up_barrier(uint64_t id) { given_up_barriers_.insert(id); }
-  bool is_barrier_done(uint64_t id) const { return !open_barriers_.contains(id); }
+  bool is_barrier_done(uint64_t id) const { return open_barrier_ != id; }
 
   // failed_precondition: operations are in flight.
   Status begin_leave();
@@ -158,8 +156,7 @@ class Client {
   uint64_t next_barrier_ = 1;
   std::set<uint64_t> asked_;
   std::map<uint64_t, exchange::Body> replies_;
-  std::set<uint64_t> open_barriers_;
-  std::set<uint64_t> given_up_barriers_;  // Open or done meanwhile.
+  uint64_t open_barrier_ = 0;  // 0: none.
   Instant next_session_poll_;
   Instant lost_deadline_{INT64_MAX};  // A lost link is a failure from then on.
 };

@@ -127,18 +127,19 @@ Status Worker::Impl::wait_all(Milliseconds timeout) {
 }
 
 Status Worker::Impl::barrier(Milliseconds timeout) {
+  // One barrier of a rank at a time: that is what the hub counts.
+  const std::unique_lock turn(barrier_turn_, timeout);
+  if (!turn.owns_lock()) {
+    return Status(Code::timed_out, "barrier: " + client::timed_out_after(timeout) +
+                                       ": another thread's barrier has not ended");
+  }
   const Result<uint64_t> id = driver_->with([](Client& c) { return c.begin_barrier(); });
   if (!id.ok()) return id.status();
   if (!wait_for([&](const Client& c) { return is_over(c) || c.is_barrier_done(*id); }, timeout)) {
-    driver_->with([&](Client& client) {
-      client.give_up_barrier(*id);
-      return true;
-    });
-    return timed_out("barrier " + std::to_string(*id), timeout, "barrier " + std::to_string(*id));
+    return timed_out("barrier", timeout, "");
   }
   return driver_->with([&](Client& client) {
-    if (client.is_barrier_done(*id)) return Status();
-    return failure_of(client, "barrier " + std::to_string(*id));
+    return client.is_barrier_done(*id) ? Status() : failure_of(client, "barrier");
   });
 }
 

@@ -5,6 +5,7 @@
 #include <phub/worker.h>
 
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 
@@ -44,6 +45,7 @@ class Worker::Impl {
 
   const WorkerOptions options_;
   std::unique_ptr<client::Driver> driver_;
+  std::timed_mutex barrier_turn_;
 };
 
 }  // namespace phub

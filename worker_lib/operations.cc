@@ -126,8 +126,9 @@ Result<Operation> Rounds::start(uint32_t t, Kind kind, exchange::Verb verb, cons
   const bool is_foreign = source != nullptr && !regions_->is_known(source, tensor.bytes);
   tensor.is_staged = is_foreign || (is_overwritten && !by_reference_);
   tensor.copies_late = is_overwritten && !tensor.is_staged;
-  // A pull is this rank's alone and is no round; its tags count by themselves.
-  tensor.tag_round = verb == exchange::Verb::pull ? ++tensor.pull_count : ++tensor.round;
+  // A pull is this rank's alone and is no round: it carries the round that it follows, as the
+  // hub's reply does.
+  if (verb != exchange::Verb::pull) ++tensor.round;
   tensor.remaining = tensor.chunk_end - tensor.chunk_begin;
   tensor.unreplied = tensor.remaining;
   tensor.holds_push = false;

@@ -22,7 +22,7 @@ void Client::handle(exchange::Message message) {
                              std::is_same_v<Body, exchange::Failure>) {
           on(body);
         } else if constexpr (std::is_same_v<Body, exchange::BarrierDone>) {
-          open_barriers_.erase(body.id);
+          if (body.id == open_barrier_) open_barrier_ = 0;
         } else if constexpr (std::is_same_v<Body, exchange::SettingsDone> ||
                              std::is_same_v<Body, exchange::LateReport> ||
                              std::is_same_v<Body, exchange::StateReply>) {
@@ -102,12 +102,11 @@ Result<uint64_t> Client::ask_state(exchange::StateQuery query) {
 
 Result<uint64_t> Client::begin_barrier() {
   PHUB_TRY(check_alive("barrier"));
-  if (!given_up_barriers_.empty()) {
-    return given_up_barriers_.extract(given_up_barriers_.begin()).value();
+  if (open_barrier_ == 0) {
+    open_barrier_ = next_barrier_++;
+    send(exchange::Barrier{open_barrier_});
   }
-  open_barriers_.insert(next_barrier_);
-  send(exchange::Barrier{next_barrier_});
-  return next_barrier_++;
+  return open_barrier_;
 }
 
 Status Client::begin_leave() {

@@ -94,7 +94,7 @@ transport::Put Rounds::make_put(uint32_t shard, uint32_t slot, bool may_stage) {
   transport::Put put;
   put.link = links_[shard].id;
   put.slot = slot;
-  put.tag = exchange::encode({tensor.verb, tensor.tag_round, slot});
+  put.tag = exchange::encode({tensor.verb, tensor.round, slot});
   put.cookie = number;
   if (tensor.source == nullptr) return put;
   const size_t size = element_bytes(chunk.tensor);
@@ -148,7 +148,7 @@ void Rounds::on_arrived(const transport::Event& event) {
   const exchange::Chunk& chunk = map_.chunks()[number];
   Tensor& tensor = tensors_[chunk.tensor];
   if ((awaited_[number] & kReply) == 0 || tag.verb != tensor.verb ||
-      tag.round != (tensor.tag_round & 15u)) {
+      tag.round != (tensor.round & 15u)) {
     ++counters_.duplicates;
     return;
   }

@@ -99,9 +99,7 @@ class Rounds {
     uint32_t chunk_begin = 0;
     uint32_t chunk_end = 0;
     Placement place;
-    uint32_t round = 0;      // The last started.
-    uint32_t tag_round = 0;  // What replies of the current operation carry.
-    uint32_t pull_count = 0;
+    uint32_t round = 0;       // The last started.
     uint32_t remaining = 0;   // Chunks whose reply or `sent` is missing; 0: idle.
     uint32_t unreplied = 0;   // Chunks whose reply is missing.
     bool holds_push = false;  // The result of a push is in place.result.
