@@ -76,17 +76,18 @@ run() {
 targets_of() {
   local stage=$1 name
   shift
-  ctest --test-dir "build/$stage" -N "$@" | sed -n 's/^ *Test *#[0-9]*: //p' | while read -r name; do
-    ninja -C "build/$stage" -t query "$name" >/dev/null 2>&1 && echo "$name"
-  done
+  ctest --test-dir "build/$stage" -N "$@" | sed -n 's/^ *Test *#[0-9]*: //p' |
+    while read -r name; do
+      ninja -C "build/$stage" -t query "$name" >/dev/null 2>&1 && echo "$name"
+    done
 }
 
 run_dev() { build dev && run dev; }
 
 run_format() {
   say format
-  git ls-files -z '*.cc' '*.h' '*.c' '*.cu' |
-    step format clang-format xargs -0 clang-format-14 --dry-run -Werror
+  find . -name 'build*' -prune -o \( -name '*.cc' -o -name '*.h' -o -name '*.c' -o -name '*.cu' \) \
+    -print0 | step format clang-format xargs -0 clang-format-14 --dry-run -Werror
 }
 
 run_asan() { build asan && run asan -LE 'unsanitized|fuzz'; }

@@ -2,7 +2,8 @@
 
 add_library(phub_flags INTERFACE)
 target_compile_features(phub_flags INTERFACE cxx_std_20)
-target_compile_options(phub_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror)
+target_compile_options(phub_flags INTERFACE -Wall -Wextra -Wshadow
+                                           $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> -Werror)
 target_include_directories(phub_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
 if(PHUB_SANITIZE)
   target_compile_options(phub_flags INTERFACE -fsanitize=${PHUB_SANITIZE} -fno-omit-frame-pointer

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing: install-packages.sh run | test
-# run: what quickstart.sh needs; test: that, and what test.sh needs. Asks for nothing; uses sudo when
-# not root. Installs nothing, and needs no rights, when all is there.
+# run: what quickstart.sh needs; test: that, and what test.sh needs. Asks for nothing; uses sudo
+# when not root. Installs nothing, and needs no rights, when all is there.
 set -euo pipefail
 
 packages=(
