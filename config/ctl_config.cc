@@ -1,0 +1,252 @@
+#include "config/ctl_config.h"
+
+#include <array>
+#include <boost/program_options.hpp>
+
+#include "base/try.h"
+#include "config/quantity.h"
+#include "config/token_file.h"
+
+namespace phub::config {
+namespace {
+
+namespace po = boost::program_options;
+
+struct VerbRow {
+  CtlVerb verb;
+  std::string_view name;
+  std::string_view argument;  // Empty: the verb takes none.
+  std::string_view help;
+};
+constexpr std::array kVerbs{
+    VerbRow{CtlVerb::status, "status", "", "the hub, its shards and jobs"},
+    VerbRow{CtlVerb::jobs, "jobs", "", "the jobs"},
+    VerbRow{CtlVerb::job, "job", "NAME", "one job and its ranks"},
+    VerbRow{CtlVerb::map, "map", "NAME", "a job's map: chunk, shard, NIC, slot"},
+    VerbRow{CtlVerb::late, "late", "NAME", "who is late on what, since when"},
+    VerbRow{CtlVerb::create, "create", "NAME", "create a job of --ranks N; prints its secret"},
+    VerbRow{CtlVerb::remove, "remove", "NAME", "end a job; its ranks get an error"},
+    VerbRow{CtlVerb::drain, "drain", "", "take no new jobs; end with the last one"},
+    VerbRow{CtlVerb::stop, "stop", "", "end the hub now; all ranks get an error"},
+    VerbRow{CtlVerb::version, "version", "", "versions of phubctl and of the hub"},
+    VerbRow{CtlVerb::metrics, "metrics", "", "what Prometheus would scrape"},
+    VerbRow{CtlVerb::plan, "plan", "", "map and memory of a model on a machine, without a hub"},
+};
+
+struct OptionRow {
+  const char* name;
+  std::string_view argument;  // Empty: a switch.
+  std::string_view help;
+};
+constexpr std::array kOptions{
+    OptionRow{"http", "HOST:PORT", "the hub's HTTP address (default: PHUB_HTTP, 127.0.0.1:7070)"},
+    OptionRow{"token-file", "FILE", "the hub's admin token"},
+    OptionRow{"json", "", "print JSON as the hub sent it"},
+    OptionRow{"ranks", "N", "create, plan: ranks of the job"},
+    OptionRow{"chunk-elements", "N", "create, plan: elements of a chunk (default: 8192)"},
+    OptionRow{"secret-file", "FILE", "create: the job's secret (default: the hub makes one)"},
+    OptionRow{"model", "FILE.csv", "plan: lines of tensor_name,element_count"},
+    OptionRow{"elements", "N", "plan: one tensor of N elements"},
+    OptionRow{"shards", "N", "plan: shards (default: 1)"},
+    OptionRow{"nics", "N", "plan: NICs, spread over the sockets (default: 0)"},
+    OptionRow{"sockets", "N", "plan: sockets, a NUMA node each (default: 1)"},
+    OptionRow{"type", "TYPE", "plan: fp32, fp16, bf16, fp64, int32 or int64 (default: fp32)"},
+    OptionRow{"optimizer", "KIND", "plan: none, sgd, momentum, nesterov, adam or adamw"},
+    OptionRow{"chunks", "", "plan: print every chunk"},
+    OptionRow{"help", "", "print this"},
+};
+
+Status invalid(std::string message) { return Status(Code::invalid_argument, std::move(message)); }
+
+Result<po::variables_map> parse(std::span<const std::string> arguments) {
+  po::options_description description;
+  for (const OptionRow& option : kOptions) {
+    if (option.argument.empty()) description.add_options()(option.name, "");
+    if (!option.argument.empty()) {
+      description.add_options()(option.name, po::value<std::string>());
+    }
+  }
+  description.add_options()("words", po::value<std::vector<std::string>>());
+  po::positional_options_description words;
+  words.add("words", -1);
+  po::variables_map values;
+  const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+  try {
+    po::store(po::command_line_parser(std::vector<std::string>(arguments.begin(), arguments.end()))
+                  .options(description)
+                  .positional(words)
+                  .style(style)
+                  .run(),
+              values);
+  } catch (const po::error& error) {
+    return invalid("command line: " + std::string(error.what()) + "; see phubctl --help");
+  }
+  return values;
+}
+
+// The option's text; empty if it is not there.
+std::string text_of(const po::variables_map& values, const char* name) {
+  return values.contains(name) ? values[name].as<std::string>() : "";
+}
+
+template <typename T>
+Status read_number(const po::variables_map& values, const char* name, uint64_t minimum,
+                   uint64_t maximum, T& number) {
+  if (!values.contains(name)) return Status();
+  const std::string text = text_of(values, name);
+  const Result<uint64_t> result = parse_number(text, minimum, maximum);
+  if (!result.ok()) {
+    return invalid("--" + std::string(name) + " = " + text + " " + result.status().message());
+  }
+  number = static_cast<T>(*result);
+  return Status();
+}
+
+// The enumerator whose name is the option's text. REQUIRES: enumerators 0 to `last`.
+template <typename T>
+Status read_name(const po::variables_map& values, const char* name, T last, T& value) {
+  if (!values.contains(name)) return Status();
+  const std::string text = text_of(values, name);
+  std::string names;
+  for (int i = 0; i <= static_cast<int>(last); ++i) {
+    const T candidate = static_cast<T>(i);
+    if (phub::to_string(candidate) == text) {
+      value = candidate;
+      return Status();
+    }
+    names += (i == 0 ? "" : ", ") + std::string(phub::to_string(candidate));
+  }
+  return invalid("--" + std::string(name) + " = " + text + " is none of " + names);
+}
+
+Status read_plan(const po::variables_map& values, CtlPlan& plan) {
+  plan.model_file = text_of(values, "model");
+  plan.wants_chunks = values.contains("chunks");
+  PHUB_TRY(read_number(values, "elements", 1, uint64_t{1} << 40, plan.elements));
+  PHUB_TRY(read_number(values, "ranks", 1, kRankCountMax, plan.rank_count));
+  PHUB_TRY(read_number(values, "chunk-elements", 64, 4'194'304, plan.chunk_elements));
+  PHUB_TRY(read_number(values, "shards", 1, 1024, plan.shards));
+  PHUB_TRY(read_number(values, "nics", 0, 64, plan.nics));
+  PHUB_TRY(read_number(values, "sockets", 1, 64, plan.sockets));
+  PHUB_TRY(read_name(values, "type", DataType::int64, plan.type));
+  PHUB_TRY(read_name(values, "optimizer", OptimizerKind::adamw, plan.optimizer));
+  if (plan.chunk_elements % 64 != 0) {
+    return invalid("--chunk-elements = " + std::to_string(plan.chunk_elements) +
+                   " is not a multiple of 64");
+  }
+  return Status();
+}
+
+Status check_plan(const CtlPlan& plan) {
+  if (plan.rank_count == 0) return invalid("plan: give --ranks N");
+  if (plan.model_file.empty() == (plan.elements == 0)) {
+    return invalid("plan: give either --model FILE.csv or --elements N");
+  }
+  if (plan.sockets > plan.shards) {
+    return invalid("--sockets = " + std::to_string(plan.sockets) + ", but there are " +
+                   std::to_string(plan.shards) + " shards; each socket wants one at least");
+  }
+  return Status();
+}
+
+Status read_http(const po::variables_map& values, std::span<const std::string> environment,
+                 HostPort& http) {
+  constexpr std::string_view kVariable = "PHUB_HTTP=";
+  std::string place;
+  std::string text;
+  for (const std::string& variable : environment) {
+    if (!variable.starts_with(kVariable)) continue;
+    place = "PHUB_HTTP";
+    text = variable.substr(kVariable.size());
+  }
+  if (values.contains("http")) {
+    place = "--http";
+    text = text_of(values, "http");
+  }
+  if (text.empty()) return Status();
+  const Result<HostPort> address = parse_host_port(text);
+  if (!address.ok()) return invalid(place + " = " + text + " " + address.status().message());
+  http = *address;
+  return Status();
+}
+
+// "status", or "job NAME": exactly as many words as the verb wants.
+Status read_words(const std::vector<std::string>& words, CtlCommand& command) {
+  if (words.empty()) return invalid("give a verb, for example `phubctl status`; see --help");
+  for (const VerbRow& row : kVerbs) {
+    if (row.name != words[0]) continue;
+    const size_t wanted = row.argument.empty() ? 1 : 2;
+    if (words.size() < wanted) {
+      return invalid(words[0] + ": give the job's " + std::string(row.argument));
+    }
+    if (words.size() > wanted) {
+      return invalid(words[0] + ": \"" + words[wanted] + "\" is one word too many");
+    }
+    command.verb = row.verb;
+    if (wanted == 2) command.job = words[1];
+    return Status();
+  }
+  return invalid("\"" + words[0] + "\" is no verb; see phubctl --help");
+}
+
+bool is_job_name(std::string_view name) {
+  constexpr std::string_view kAllowed =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  return !name.empty() && name.size() <= 64 &&
+         name.find_first_not_of(kAllowed) == std::string_view::npos;
+}
+
+}  // namespace
+
+std::string_view to_string(CtlVerb verb) {
+  for (const VerbRow& row : kVerbs) {
+    if (row.verb == verb) return row.name;
+  }
+  return "help";
+}
+
+Result<CtlCommand> parse_ctl_command(std::span<const std::string> arguments,
+                                     std::span<const std::string> environment) {
+  PHUB_TRY_ASSIGN(const po::variables_map values, parse(arguments));
+  CtlCommand command;
+  if (values.contains("help")) return command;
+  std::vector<std::string> words;
+  if (values.contains("words")) words = values["words"].as<std::vector<std::string>>();
+  PHUB_TRY(read_words(words, command));
+  if (words.size() == 2 && !is_job_name(command.job)) {
+    return invalid("job name \"" + command.job + "\": want 1 to 64 of [A-Za-z0-9._-]");
+  }
+  PHUB_TRY(read_http(values, environment, command.http));
+  PHUB_TRY(read_plan(values, command.plan));
+  command.wants_json = values.contains("json");
+  if (values.contains("token-file")) {
+    PHUB_TRY_ASSIGN(command.token, read_token_file(text_of(values, "token-file")));
+  }
+  if (values.contains("secret-file")) {
+    PHUB_TRY_ASSIGN(command.secret, read_token_file(text_of(values, "secret-file")));
+  }
+  if (command.verb == CtlVerb::create && command.plan.rank_count == 0) {
+    return invalid("create: give --ranks N");
+  }
+  if (command.verb == CtlVerb::plan) PHUB_TRY(check_plan(command.plan));
+  return command;
+}
+
+std::string ctl_usage() {
+  const auto row = [](std::string left, std::string_view help) {
+    left.resize(std::max<size_t>(left.size() + 2, 26), ' ');
+    return left + std::string(help) + "\n";
+  };
+  std::string text = "phubctl VERB [NAME] [OPTIONS]: ask a hub, or change what it does\n\nVerbs\n";
+  for (const VerbRow& verb : kVerbs) {
+    text += row("  " + std::string(verb.name) + " " + std::string(verb.argument), verb.help);
+  }
+  text += "\nOptions\n";
+  for (const OptionRow& option : kOptions) {
+    text +=
+        row("  --" + std::string(option.name) + " " + std::string(option.argument), option.help);
+  }
+  return text + "\nExit status: 0 done, 1 the hub refused, 2 wrong command line, 3 no hub there\n";
+}
+
+}  // namespace phub::config

@@ -1,0 +1,331 @@
+#include "phub/http_server.h"
+
+#include <httplib.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/thread.h"
+#include "base/try.h"
+#include "exchange/json_fields.h"
+#include "exchange/session_auth.h"
+#include "phub/json.h"
+#include "phub/metrics.h"
+
+namespace phub::hub {
+namespace {
+
+using httplib::Request;
+using httplib::Response;
+
+constexpr size_t kThreadCount = 8;  // One is held by each connection, for at most the timeouts.
+constexpr time_t kTimeoutSeconds = 2;
+constexpr std::chrono::seconds kStartTimeout{5};
+constexpr const char* kJson = "application/json";
+constexpr const char* kText = "text/plain; charset=utf-8";
+constexpr const char* kPrometheus = "text/plain; version=0.0.4; charset=utf-8";
+// A bounded class: the regular expression cannot be made to backtrack or recurse.
+constexpr const char* kJobPath = "/v1/jobs/([A-Za-z0-9._-]{1,64})";
+
+int http_status(Code code) {
+  switch (code) {
+    case Code::ok:
+      return 200;
+    case Code::invalid_argument:
+      return 400;
+    case Code::permission_denied:
+      return 403;
+    case Code::not_found:
+      return 404;
+    case Code::already_exists:
+    case Code::failed_precondition:
+    case Code::aborted:
+      return 409;
+    case Code::resource_exhausted:
+      return 507;
+    case Code::unavailable:
+      return 503;
+    case Code::timed_out:
+      return 504;
+    case Code::unimplemented:
+      return 501;
+    case Code::internal:
+      return 500;
+  }
+  return 500;
+}
+
+void answer_error(const Status& status, Response& response) {
+  response.status = http_status(status.code());
+  response.set_content(error_to_json(status), kJson);
+}
+
+// What httplib itself refuses, in our form.
+Status status_of_http(int http, const Request& request) {
+  if (http == 404) {
+    return Status(Code::not_found, request.method +
+                                       ": no such path; GET /v1/status, /v1/jobs, "
+                                       "/v1/version, /metrics and /healthz are there");
+  }
+  if (http == 413) {
+    return Status(Code::invalid_argument,
+                  "body: longer than " + std::to_string(kHttpBodyBytesMax) + " bytes; send less");
+  }
+  if (http >= 500) return Status(Code::internal, "HTTP " + std::to_string(http));
+  return Status(Code::invalid_argument, "request: not valid HTTP (" + std::to_string(http) + ")");
+}
+
+struct NewJob {
+  JobSpec spec;
+  bool is_secret_ours = false;
+};
+
+Result<NewJob> parse_new_job(const std::string& body) {
+  PHUB_TRY_ASSIGN(exchange::JsonDocument document, exchange::JsonDocument::parse(body));
+  exchange::JsonObject root = document.root();
+  NewJob job;
+  job.spec.name = root.text("name", exchange::TextRule::token, 64);
+  job.spec.rank_count = static_cast<uint32_t>(root.number("rank_count", 1, kRankCountMax));
+  if (root.has("chunk_elements")) {
+    job.spec.chunk_elements = static_cast<uint32_t>(root.number("chunk_elements", 64, 4'194'304));
+    if (job.spec.chunk_elements % 64 != 0) {
+      root.fail("chunk_elements", "want a multiple of 64");
+    }
+  }
+  if (root.has("secret")) {
+    job.spec.secret = root.text("secret", exchange::TextRule::line, 512);
+    if (job.spec.secret.empty()) root.fail("secret", "want at least one character, or no field");
+  }
+  PHUB_TRY(document.status());
+  if (job.spec.secret.empty()) {
+    job.spec.secret = exchange::make_nonce();
+    job.is_secret_ours = true;
+  }
+  return job;
+}
+
+// The members of an httplib server plus what its handlers need.
+class Routes {
+ public:
+  Routes(Admin& admin, std::string token) : admin_(admin), token_(std::move(token)) {}
+
+  void add_to(httplib::Server& server) {
+    server.Get("/healthz",
+               [](const Request&, Response& response) { response.set_content("ok\n", kText); });
+    server.Get("/metrics", handler(&Routes::metrics));
+    server.Get("/v1/version", handler(&Routes::version));
+    server.Get("/v1/status", handler(&Routes::status));
+    server.Get("/v1/jobs", handler(&Routes::jobs));
+    server.Get(kJobPath, handler(&Routes::job));
+    server.Get(std::string(kJobPath) + "/map", handler(&Routes::map));
+    server.Get(std::string(kJobPath) + "/late", handler(&Routes::late));
+    server.Post("/v1/jobs", guarded(&Routes::create));
+    server.Delete(kJobPath, guarded(&Routes::remove));
+    server.Post("/v1/drain", guarded(&Routes::drain));
+    server.Post("/v1/stop", guarded(&Routes::stop));
+  }
+
+ private:
+  using Method = Status (Routes::*)(const Request&, Response&);
+
+  httplib::Server::Handler handler(Method method) {
+    return [this, method](const Request& request, Response& response) {
+      const Status status = (this->*method)(request, response);
+      if (!status.ok()) answer_error(status, response);
+    };
+  }
+  httplib::Server::Handler guarded(Method method) {
+    return [this, method](const Request& request, Response& response) {
+      // A page in somebody's browser can reach loopback; it always names its origin.
+      if (request.has_header("Origin")) {
+        return answer_error(
+            Status(Code::permission_denied, "requests of web pages are refused; use phubctl"),
+            response);
+      }
+      if (!is_authorized(request)) {
+        answer_error(Status(Code::permission_denied,
+                            request.method + " " + request.path +
+                                ": needs `Authorization: Bearer TOKEN` with the hub's admin token; "
+                                "phubctl takes it with --token-file"),
+                     response);
+        response.status = 401;
+        response.set_header("WWW-Authenticate", "Bearer");
+        return;
+      }
+      base::log(base::LogLevel::info,
+                "http: " + request.method + " " + request.path + " from " + request.remote_addr);
+      const Status status = (this->*method)(request, response);
+      if (!status.ok()) answer_error(status, response);
+    };
+  }
+  bool is_authorized(const Request& request) const {
+    if (token_.empty()) return true;
+    return exchange::is_equal_secret(request.get_header_value("Authorization"), "Bearer " + token_);
+  }
+
+  Status metrics(const Request&, Response& response) {
+    PHUB_TRY_ASSIGN(const HubSnapshot hub, admin_.snapshot());
+    std::vector<JobLateness> lateness;
+    for (const JobSnapshot& job : hub.jobs) {
+      const Result<std::vector<LateSnapshot>> late = admin_.late(job.name);
+      if (late.ok()) lateness.push_back(summarize(job.name, *late));
+      if (!late.ok() && late.status().code() != Code::not_found) return late.status();
+    }
+    response.set_content(to_metrics(hub, lateness), kPrometheus);
+    return Status();
+  }
+  Status version(const Request&, Response& response) {
+    PHUB_TRY_ASSIGN(const HubSnapshot hub, admin_.snapshot());
+    response.set_content(version_to_json(hub), kJson);
+    return Status();
+  }
+  Status status(const Request&, Response& response) {
+    PHUB_TRY_ASSIGN(const HubSnapshot hub, admin_.snapshot());
+    response.set_content(to_json(hub), kJson);
+    return Status();
+  }
+  Status jobs(const Request&, Response& response) {
+    PHUB_TRY_ASSIGN(const HubSnapshot hub, admin_.snapshot());
+    response.set_content(to_json(hub.jobs), kJson);
+    return Status();
+  }
+  Status job(const Request& request, Response& response) {
+    const std::string name = request.matches[1];
+    PHUB_TRY_ASSIGN(const HubSnapshot hub, admin_.snapshot());
+    for (const JobSnapshot& job : hub.jobs) {
+      if (job.name != name) continue;
+      response.set_content(to_json(job), kJson);
+      return Status();
+    }
+    return Status(Code::not_found, "job \"" + name +
+                                       "\": the hub has no such job; GET /v1/jobs "
+                                       "lists " +
+                                       std::to_string(hub.jobs.size()));
+  }
+  Status map(const Request& request, Response& response) {
+    const std::string name = request.matches[1];
+    const std::string format =
+        request.has_param("format") ? request.get_param_value("format") : "text";
+    if (format != "text" && format != "json") {
+      return Status(Code::invalid_argument, "format: want text or json");
+    }
+    PHUB_TRY_ASSIGN(const std::string text, admin_.map_text(name));
+    const bool is_json = format == "json";
+    response.set_content(is_json ? map_to_json(name, text) : text, is_json ? kJson : kText);
+    return Status();
+  }
+  Status late(const Request& request, Response& response) {
+    const std::string name = request.matches[1];
+    PHUB_TRY_ASSIGN(const std::vector<LateSnapshot> late, admin_.late(name));
+    response.set_content(to_json(name, late), kJson);
+    return Status();
+  }
+  Status create(const Request& request, Response& response) {
+    PHUB_TRY_ASSIGN(const NewJob job, parse_new_job(request.body));
+    PHUB_TRY(admin_.create_job(job.spec));
+    response.status = 201;
+    response.set_content(created_to_json(job.spec, job.is_secret_ours), kJson);
+    return Status();
+  }
+  Status remove(const Request& request, Response& response) {
+    const std::string name = request.matches[1];
+    PHUB_TRY(admin_.remove_job(name, "removed by the operator"));
+    response.set_content(done_to_json("removed job " + name), kJson);
+    return Status();
+  }
+  Status drain(const Request&, Response& response) {
+    PHUB_TRY(admin_.drain());
+    response.set_content(done_to_json("draining: no new jobs and ranks; ends with the last job"),
+                         kJson);
+    return Status();
+  }
+  Status stop(const Request&, Response& response) {
+    PHUB_TRY(admin_.stop());
+    response.set_content(done_to_json("stopping"), kJson);
+    return Status();
+  }
+
+  Admin& admin_;
+  const std::string token_;
+};
+
+void set_limits(httplib::Server& server) {
+  server.new_task_queue = [] { return new httplib::ThreadPool(kThreadCount); };
+  server.set_payload_max_length(kHttpBodyBytesMax);
+  server.set_read_timeout(kTimeoutSeconds);
+  server.set_write_timeout(kTimeoutSeconds);
+  server.set_keep_alive_timeout(kTimeoutSeconds);
+  server.set_keep_alive_max_count(1);  // An idle connection must not hold a thread.
+  server.set_tcp_nodelay(true);
+  // Without SO_REUSEPORT, which httplib sets by default: a second hub on the same port must fail.
+  server.set_socket_options([](socket_t socket) {
+    const int on = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  });
+  server.set_error_handler([](const Request& request, Response& response) {
+    if (!response.body.empty()) return;
+    const int http = response.status;
+    response.set_content(error_to_json(status_of_http(http, request)), kJson);
+  });
+  server.set_exception_handler([](const Request&, Response& response, std::exception_ptr) {
+    answer_error(Status(Code::internal, "request: an exception in its handler; please report it"),
+                 response);
+  });
+}
+
+}  // namespace
+
+struct HttpServer::State {
+  State(Admin& admin, const HttpOptions& options)
+      : routes(admin, options.token), address(options.address) {}
+
+  Routes routes;
+  httplib::Server server;
+  config::HostPort address;
+  base::Thread thread;
+};
+
+HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+HttpServer::~HttpServer() {
+  state_->server.stop();
+  state_->thread.join();
+}
+
+const config::HostPort& HttpServer::address() const { return state_->address; }
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpOptions& options, Admin& admin) {
+  const std::string where = "http " + config::to_text(options.address);
+  if (options.token.empty() && !config::is_loopback(options.address.host)) {
+    return Status(Code::permission_denied,
+                  where +
+                      ": not a loopback address, so anybody on the network could stop the hub; "
+                      "set admin_token_file, or use 127.0.0.1");
+  }
+  auto state = std::make_unique<State>(admin, options);
+  set_limits(state->server);
+  state->routes.add_to(state->server);
+  const int wanted = options.address.port;
+  const int port = wanted == 0 ? state->server.bind_to_any_port(options.address.host)
+                   : state->server.bind_to_port(options.address.host, wanted) ? wanted
+                                                                              : -1;
+  if (port <= 0) {
+    return Status(Code::unavailable, where +
+                                         ": cannot bind: the address is not this machine's, or "
+                                         "the port is taken; choose another with --http");
+  }
+  state->address.port = static_cast<uint16_t>(port);
+  httplib::Server* const server = &state->server;
+  state->thread = base::Thread("phub-http", -1, [server] { server->listen_after_bind(); });
+  // stop() of a server that does not run yet is lost, so wait until it does.
+  const auto deadline = std::chrono::steady_clock::now() + kStartTimeout;
+  while (!server->is_running() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
+}
+
+}  // namespace phub::hub

@@ -1,0 +1,45 @@
+// The hub over HTTP, for operators: status, metrics, and the verbs that change something.
+//
+//   GET  /healthz /metrics /v1/version /v1/status /v1/jobs /v1/jobs/NAME
+//        /v1/jobs/NAME/map[?format=json] /v1/jobs/NAME/late
+//   POST /v1/jobs {"name", "rank_count", "secret"?, "chunk_elements"?}      creates a job
+//   POST /v1/drain   POST /v1/stop   DELETE /v1/jobs/NAME
+//
+// Runs on its own threads and never on a shard's. Errors are JSON: {"error": {"code", "message"}}.
+// With a token, whatever changes something needs `Authorization: Bearer TOKEN`. A secret is sent
+// only to the caller of POST /v1/jobs who left it out, once, in that reply.
+#pragma once
+
+#include <phub/status.h>
+
+#include <memory>
+#include <string>
+
+#include "config/host_port.h"
+#include "phub/admin.h"
+
+namespace phub::hub {
+
+constexpr size_t kHttpBodyBytesMax = 64 << 10;
+
+struct HttpOptions {
+  config::HostPort address;  // Port 0: any free one.
+  std::string token;         // Empty: whoever reaches the address may change things.
+};
+
+class HttpServer {
+ public:
+  // `admin` must outlive the server. Returns when requests are answered.
+  // permission_denied: an address beyond loopback without a token. unavailable: cannot bind.
+  static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options, Admin& admin);
+  ~HttpServer();  // Finishes the requests in progress; takes at most their timeouts.
+
+  const config::HostPort& address() const;  // With the port that was really bound.
+
+ private:
+  struct State;
+  explicit HttpServer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace phub::hub

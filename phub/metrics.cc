@@ -1,0 +1,200 @@
+#include "phub/metrics.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+namespace phub::hub {
+namespace {
+
+// Writes HELP and TYPE once per metric, then its samples.
+class Page {
+ public:
+  void metric(std::string_view name, std::string_view type, std::string_view help) {
+    name_ = "phub_" + std::string(name);
+    text_ += "# HELP " + name_ + " " + std::string(help) + "\n";
+    text_ += "# TYPE " + name_ + " " + std::string(type) + "\n";
+  }
+  // labels: `job="a",state="running"`, or nothing.
+  void sample(const std::string& labels, uint64_t value) { add(labels, std::to_string(value)); }
+  void sample(const std::string& labels, double value) {
+    std::array<char, 40> digits;
+    std::snprintf(digits.data(), digits.size(), "%.9g", value);
+    add(labels, digits.data());
+  }
+  std::string finish() && { return std::move(text_); }
+
+ private:
+  void add(const std::string& labels, const std::string& value) {
+    text_ += name_ + (labels.empty() ? "" : "{" + labels + "}") + " " + value + "\n";
+  }
+  std::string name_;
+  std::string text_;
+};
+
+std::string label(std::string_view name, std::string_view value) {
+  return std::string(name) + "=\"" + escape_label(value) + "\"";
+}
+std::string job_label(const JobSnapshot& job) { return label("job", job.name); }
+
+struct ShardCounter {
+  std::string_view name;
+  uint64_t ShardSnapshot::*field;
+  std::string_view help;
+};
+constexpr std::array kShardCounters{
+    ShardCounter{"shard_pushes_total", &ShardSnapshot::pushes, "Chunk pushes accepted."},
+    ShardCounter{"shard_pushed_bytes_total", &ShardSnapshot::pushed_bytes,
+                 "Bytes of accepted chunk pushes."},
+    ShardCounter{"shard_results_total", &ShardSnapshot::results, "Chunk rounds completed."},
+    ShardCounter{"shard_replied_bytes_total", &ShardSnapshot::replied_bytes,
+                 "Bytes of results sent to ranks."},
+    ShardCounter{"shard_duplicates_total", &ShardSnapshot::duplicates,
+                 "Copies of pushes that were dropped."},
+    ShardCounter{"shard_stale_total", &ShardSnapshot::stale,
+                 "Pushes of the round just finished, answered again."},
+    ShardCounter{"shard_malformed_total", &ShardSnapshot::malformed,
+                 "Puts that made no sense; their link was closed."},
+    ShardCounter{"shard_polls_total", &ShardSnapshot::polls, "Polls of the shard's loop."},
+    ShardCounter{"shard_idle_polls_total", &ShardSnapshot::idle_polls, "Polls that found no work."},
+    ShardCounter{"shard_sleeps_total", &ShardSnapshot::sleeps,
+                 "Times the shard slept for want of work."},
+};
+
+void add_hub(const HubSnapshot& hub, Page& page) {
+  page.metric("build_info", "gauge", "Always 1; the labels tell version, instruction set, host.");
+  page.sample(
+      label("version", hub.version) + "," + label("isa", hub.isa) + "," + label("host", hub.host),
+      uint64_t{1});
+  page.metric("uptime_seconds", "gauge", "Seconds since the hub started.");
+  page.sample("", hub.uptime_seconds);
+  page.metric("draining", "gauge", "1 while the hub takes no new jobs and ranks.");
+  page.sample("", uint64_t{hub.is_draining});
+  page.metric("memory_limit_bytes", "gauge", "Memory that all jobs together may use.");
+  page.sample("", hub.memory_limit_bytes);
+  page.metric("memory_used_bytes", "gauge", "Memory that jobs use now.");
+  page.sample("", hub.memory_used_bytes);
+  page.metric("jobs_limit", "gauge", "Jobs the hub takes at once.");
+  page.sample("", uint64_t{hub.jobs_max});
+  page.metric("jobs", "gauge", "Jobs now.");
+  page.sample("", uint64_t{hub.jobs.size()});
+  page.metric("sessions_accepted_total", "counter", "Ranks that connected with a valid proof.");
+  page.sample("", hub.sessions_accepted);
+  page.metric("sessions_refused_total", "counter",
+              "Connections refused: secret, version, bytes or limits.");
+  page.sample("", hub.sessions_refused);
+}
+
+void add_shards(const HubSnapshot& hub, Page& page) {
+  page.metric("shard_info", "gauge", "Always 1; the labels tell the shard's core and NUMA node.");
+  for (const ShardSnapshot& shard : hub.shards) {
+    page.sample(label("shard", std::to_string(shard.shard)) + "," +
+                    label("core", std::to_string(shard.core)) + "," +
+                    label("numa_node", std::to_string(shard.numa_node)),
+                uint64_t{1});
+  }
+  page.metric("shard_chunks", "gauge", "Chunks that the shard owns now, of all jobs.");
+  for (const ShardSnapshot& shard : hub.shards) {
+    page.sample(label("shard", std::to_string(shard.shard)), shard.chunks_owned);
+  }
+  for (const ShardCounter& counter : kShardCounters) {
+    page.metric(counter.name, "counter", counter.help);
+    for (const ShardSnapshot& shard : hub.shards) {
+      page.sample(label("shard", std::to_string(shard.shard)), shard.*counter.field);
+    }
+  }
+}
+
+// States are one series each, 1 for the present one, so that an alarm can name a state.
+void add_job_states(const HubSnapshot& hub, Page& page) {
+  page.metric("job_state", "gauge", "1 for the job's present state, 0 for the others.");
+  for (const JobSnapshot& job : hub.jobs) {
+    for (const JobState state :
+         {JobState::forming, JobState::connecting, JobState::running, JobState::failed}) {
+      page.sample(job_label(job) + "," + label("state", to_string(state)),
+                  uint64_t{job.state == state});
+    }
+  }
+  page.metric("job_ranks", "gauge", "Ranks of the job by state.");
+  for (const JobSnapshot& job : hub.jobs) {
+    for (const RankState state : {RankState::absent, RankState::joining, RankState::ready,
+                                  RankState::left, RankState::lost}) {
+      const auto count =
+          std::count_if(job.ranks.begin(), job.ranks.end(),
+                        [&](const RankSnapshot& rank) { return rank.state == state; });
+      page.sample(job_label(job) + "," + label("state", to_string(state)),
+                  static_cast<uint64_t>(count));
+    }
+  }
+}
+
+void add_job_numbers(const HubSnapshot& hub, Page& page) {
+  page.metric("job_rounds_total", "counter", "Chunk rounds the job completed.");
+  for (const JobSnapshot& job : hub.jobs) page.sample(job_label(job), job.rounds);
+  page.metric("job_epoch", "gauge", "The job's epoch; it grows when tensors or ranks change.");
+  for (const JobSnapshot& job : hub.jobs) page.sample(job_label(job), uint64_t{job.epoch});
+  page.metric("job_elements", "gauge", "Elements of all the job's tensors.");
+  for (const JobSnapshot& job : hub.jobs) page.sample(job_label(job), job.element_count);
+  page.metric("job_chunks", "gauge", "Chunks of all the job's tensors.");
+  for (const JobSnapshot& job : hub.jobs) page.sample(job_label(job), uint64_t{job.chunk_count});
+  page.metric("job_imbalance_ratio", "gauge", "Elements of the fullest shard over the mean.");
+  for (const JobSnapshot& job : hub.jobs) page.sample(job_label(job), job.imbalance);
+  page.metric("job_memory_bytes", "gauge", "Memory of the job at the hub, by purpose.");
+  for (const JobSnapshot& job : hub.jobs) {
+    const std::pair<std::string_view, uint64_t> parts[] = {
+        {"slots", job.memory.slot_bytes},
+        {"results", job.memory.result_bytes},
+        {"accumulators", job.memory.accumulator_bytes},
+        {"optimizer", job.memory.optimizer_bytes},
+        {"tables", job.memory.table_bytes}};
+    for (const auto& [part, bytes] : parts) {
+      page.sample(job_label(job) + "," + label("part", part), bytes);
+    }
+  }
+}
+
+void add_lateness(std::span<const JobLateness> lateness, Page& page) {
+  page.metric("job_late_tensors", "gauge", "Tensors whose round waits for missing ranks.");
+  for (const JobLateness& late : lateness) {
+    page.sample(label("job", late.job), uint64_t{late.tensor_count});
+  }
+  page.metric("job_late_seconds", "gauge", "Age of the oldest round that waits for missing ranks.");
+  for (const JobLateness& late : lateness) page.sample(label("job", late.job), late.seconds_max);
+}
+
+}  // namespace
+
+JobLateness summarize(const std::string& job, const std::vector<LateSnapshot>& late) {
+  JobLateness result{job, static_cast<uint32_t>(late.size()), 0};
+  for (const LateSnapshot& one : late) {
+    result.seconds_max = std::max(result.seconds_max, one.since_seconds);
+  }
+  return result;
+}
+
+std::string to_metrics(const HubSnapshot& hub, std::span<const JobLateness> lateness) {
+  Page page;
+  add_hub(hub, page);
+  add_shards(hub, page);
+  add_job_states(hub, page);
+  add_job_numbers(hub, page);
+  add_lateness(lateness, page);
+  return std::move(page).finish();
+}
+
+std::string escape_label(std::string_view value) {
+  std::string escaped;
+  for (const char c : value) {
+    if (c == '\\')
+      escaped += "\\\\";
+    else if (c == '"')
+      escaped += "\\\"";
+    else if (c == '\n')
+      escaped += "\\n";
+    else
+      escaped += c;
+  }
+  return escaped;
+}
+
+}  // namespace phub::hub

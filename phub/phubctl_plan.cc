@@ -1,0 +1,183 @@
+#include "phub/phubctl_plan.h"
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/try.h"
+#include "config/quantity.h"
+#include "exchange/map.h"
+#include "exchange/memory_plan.h"
+#include "phub/table.h"
+
+namespace phub::hub {
+namespace {
+
+using config::print_bytes;
+using exchange::ChunkMap;
+using exchange::HubShape;
+using exchange::MemoryPlan;
+
+constexpr uint64_t kElementsMax = uint64_t{1} << 40;
+
+Status invalid(std::string message) { return Status(Code::invalid_argument, std::move(message)); }
+
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t\r");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+}
+
+// Shards and NICs in equal, contiguous shares of the sockets, as an appliance is wired.
+HubShape describe_hub(const config::CtlPlan& plan) {
+  HubShape hub;
+  for (uint32_t i = 0; i < plan.shards; ++i) {
+    hub.shards.push_back({i * plan.sockets / plan.shards, static_cast<int>(i)});
+  }
+  for (uint32_t i = 0; i < plan.nics; ++i) {
+    hub.nics.push_back({"nic" + std::to_string(i), i * plan.sockets / plan.nics});
+  }
+  return hub;
+}
+
+Result<std::vector<TensorSpec>> load_model(const config::CtlPlan& plan) {
+  std::vector<TensorSpec> tensors;
+  if (plan.model_file.empty()) {
+    TensorSpec tensor;
+    tensor.name = "tensor";
+    tensor.count = plan.elements;
+    tensors.push_back(tensor);
+  } else {
+    std::ifstream file(plan.model_file);
+    if (!file) return Status(Code::not_found, "model " + plan.model_file + ": cannot be opened");
+    std::ostringstream text;
+    text << file.rdbuf();
+    PHUB_TRY_ASSIGN(tensors, parse_model(text.str(), plan.model_file));
+  }
+  for (TensorSpec& tensor : tensors) {
+    tensor.type = plan.type;
+    tensor.optimizer.kind = plan.optimizer;
+  }
+  return tensors;
+}
+
+uint64_t count_elements(const std::vector<TensorSpec>& tensors) {
+  uint64_t elements = 0;
+  for (const TensorSpec& tensor : tensors) elements += tensor.count;
+  return elements;
+}
+
+std::string nics_of_shard(const ChunkMap& map, uint32_t shard, const HubShape& hub) {
+  std::vector<bool> is_used(hub.nics.size());
+  for (const uint32_t chunk : map.chunks_of_shard(shard)) {
+    if (!hub.nics.empty()) is_used[map.chunks()[chunk].nic] = true;
+  }
+  std::string names;
+  for (size_t i = 0; i < is_used.size(); ++i) {
+    if (is_used[i]) names += (names.empty() ? "" : ",") + hub.nics[i].name;
+  }
+  return names.empty() ? "-" : names;
+}
+
+std::string shards_text(const ChunkMap& map, const HubShape& hub) {
+  Table table({">SHARD", ">NUMA", "NIC", ">CHUNKS", ">ELEMENTS"});
+  for (uint32_t shard = 0; shard < map.shard_count(); ++shard) {
+    table.add({std::to_string(shard), std::to_string(hub.shards[shard].numa_node),
+               nics_of_shard(map, shard, hub), std::to_string(map.chunks_of_shard(shard).size()),
+               std::to_string(map.elements_of_shard(shard))});
+  }
+  return table.text();
+}
+
+std::string memory_text(const MemoryPlan& shm, const MemoryPlan& other) {
+  Table table({"MEMORY OF THE HUB", ">OVER SHM", ">OVER A NETWORK"});
+  const auto row = [&](const char* name, uint64_t by_reference, uint64_t copied) {
+    table.add({name, print_bytes(by_reference), print_bytes(copied)});
+  };
+  row("slots (ranks x model)", shm.slot_bytes, other.slot_bytes);
+  row("results (two versions)", shm.result_bytes, other.result_bytes);
+  row("accumulators", shm.accumulator_bytes, other.accumulator_bytes);
+  row("optimizer", shm.optimizer_bytes, other.optimizer_bytes);
+  row("tables", shm.table_bytes, other.table_bytes);
+  row("total", shm.total_bytes(), other.total_bytes());
+  return table.text();
+}
+
+nlohmann::ordered_json memory_json(const MemoryPlan& plan) {
+  return {{"slot_bytes", plan.slot_bytes},
+          {"result_bytes", plan.result_bytes},
+          {"accumulator_bytes", plan.accumulator_bytes},
+          {"optimizer_bytes", plan.optimizer_bytes},
+          {"table_bytes", plan.table_bytes},
+          {"total_bytes", plan.total_bytes()}};
+}
+
+std::string plan_json(const ChunkMap& map, size_t tensor_count, uint64_t elements,
+                      const MemoryPlan& shm, const MemoryPlan& other) {
+  nlohmann::ordered_json document = {{"tensor_count", tensor_count},
+                                     {"element_count", elements},
+                                     {"chunk_count", map.chunks().size()},
+                                     {"imbalance", map.imbalance()},
+                                     {"shards", nlohmann::ordered_json::array()},
+                                     {"memory_shm", memory_json(shm)},
+                                     {"memory_network", memory_json(other)}};
+  for (uint32_t shard = 0; shard < map.shard_count(); ++shard) {
+    document["shards"].push_back({{"shard", shard},
+                                  {"chunks", map.chunks_of_shard(shard).size()},
+                                  {"elements", map.elements_of_shard(shard)}});
+  }
+  return document.dump(2) + "\n";
+}
+
+}  // namespace
+
+Result<std::vector<TensorSpec>> parse_model(std::string_view text, const std::string& path) {
+  std::vector<TensorSpec> tensors;
+  for (size_t number = 1; !text.empty(); ++number) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    line = trimmed(line.substr(0, line.find('#')));
+    if (line.empty()) continue;
+    const std::string place = path + ":" + std::to_string(number) + ": ";
+    const size_t comma = line.rfind(',');
+    if (comma == std::string_view::npos || comma == 0) {
+      return invalid(place + "\"" + printable(line.substr(0, 80)) +
+                     "\" is not tensor_name,element_count");
+    }
+    const std::string_view count = trimmed(line.substr(comma + 1));
+    const Result<uint64_t> elements = config::parse_number(count, 1, kElementsMax);
+    if (!elements.ok()) {
+      return invalid(place + "element count \"" + printable(count.substr(0, 80)) + "\" " +
+                     elements.status().message());
+    }
+    TensorSpec tensor;
+    tensor.name = trimmed(line.substr(0, comma));
+    tensor.count = *elements;
+    tensors.push_back(std::move(tensor));
+  }
+  if (tensors.empty()) return invalid("model " + path + ": it has no tensors");
+  return tensors;
+}
+
+Result<std::string> plan_text(const config::CtlPlan& plan, bool wants_json) {
+  PHUB_TRY_ASSIGN(const std::vector<TensorSpec> tensors, load_model(plan));
+  const HubShape hub = describe_hub(plan);
+  PHUB_TRY_ASSIGN(const ChunkMap map, ChunkMap::build(tensors, plan.chunk_elements, hub));
+  const MemoryPlan shm = exchange::plan_memory(tensors, map, plan.rank_count, true);
+  const MemoryPlan other = exchange::plan_memory(tensors, map, plan.rank_count, false);
+  const uint64_t elements = count_elements(tensors);
+  if (wants_json) return plan_json(map, tensors.size(), elements, shm, other);
+
+  const std::string chunks = exchange::to_text(map, tensors, hub);
+  if (plan.wants_chunks) return chunks;
+  return chunks.substr(0, chunks.find('\n') + 1) + std::to_string(elements) + " elements of " +
+         std::string(phub::to_string(plan.type)) + ", " +
+         print_bytes(elements * size_of(plan.type)) + ", " + std::to_string(plan.rank_count) +
+         " ranks, optimizer " + std::string(phub::to_string(plan.optimizer)) + "\n\n" +
+         shards_text(map, hub) + "\n" + memory_text(shm, other);
+}
+
+}  // namespace phub::hub

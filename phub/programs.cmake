@@ -1,0 +1,21 @@
+# What operators touch: the hub over HTTP, and the programs phubd and phubctl.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
+pkg_check_modules(SPDLOG REQUIRED IMPORTED_TARGET spdlog)
+find_package(nlohmann_json REQUIRED)
+
+phub_library(operate
+  SOURCES http_server.cc json.cc metrics.cc
+  DEPS phub::hub phub::exchange phub::config
+  PRIVATE_DEPS PkgConfig::HTTPLIB nlohmann_json::nlohmann_json)
+
+phub_library(ctl
+  SOURCES phubctl.cc phubctl_plan.cc phubctl_tables.cc table.cc
+  DEPS phub::exchange phub::config
+  PRIVATE_DEPS PkgConfig::HTTPLIB nlohmann_json::nlohmann_json)
+target_compile_definitions(phub_ctl PRIVATE PHUB_VERSION="${PROJECT_VERSION}")
+
+phub_program(phubd
+  SOURCES phubd_main.cc program_log.cc
+  DEPS phub::operate phub::hub PkgConfig::SPDLOG nlohmann_json::nlohmann_json)
+phub_program(phubctl SOURCES phubctl_main.cc DEPS phub::ctl)
