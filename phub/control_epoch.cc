@@ -100,7 +100,8 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
   epoch->tensors = job.proposal;
   epoch->map = std::move(job.proposed_map);
 
-  const bool by_reference = shards_[0]->fabric(0).traits().by_reference;
+  const transport::Traits traits = shards_[0]->fabric(0).traits();
+  const bool by_reference = traits.by_reference && traits.windows;
   const exchange::MemoryPlan plan =
       exchange::plan_memory(epoch->tensors, epoch->map, epoch->rank_count, by_reference);
   const uint64_t used = memory_used() - job.memory.total_bytes();

@@ -51,7 +51,7 @@ void Shard::on_event(uint32_t fabric, const transport::Event& event) {
       break;
     case transport::EventKind::sent: {
       const uint32_t slot = static_cast<uint32_t>(event.cookie >> 1);
-      if (--owner.job->unsent_results[event.cookie & 1][slot] == 0) owner.job->work.push(slot);
+      owner.job->give_back(slot, event.cookie & 1, owner.rank);
       break;
     }
     case transport::EventKind::lost:

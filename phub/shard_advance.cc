@@ -12,7 +12,7 @@ void Shard::advance(ShardJob& job, uint32_t slot) {
   if (job.verbs[slot] == exchange::Verb::push_pull) fold_ready_blocks(job, slot);
   if (!job.states.is_complete(slot)) return;
   const uint32_t version = (job.states.done_rounds(slot) + 1) & 1;
-  if (job.result(slot, 0) != nullptr && job.unsent_results[version][slot] != 0) {
+  if (job.is_borrowed(slot, version)) {
     return;  // A fabric still sends this version's last result; its `sent` brings the chunk back.
   }
   if (job.clips(slot) && job.verbs[slot] == exchange::Verb::push_pull) {
@@ -103,12 +103,10 @@ void Shard::complete(ShardJob& job, uint32_t slot, float clip_scale) {
   } else {
     finish_sum(job, slot, clip_scale);
   }
-  // The sources of the final pass; a clipped chunk's are all released.
-  if (job.states.next_block(slot) < job.states.block_count()) {
-    for (uint32_t block = job.states.next_block(slot); block <= job.states.last_block(slot);
-         ++block) {
-      release_block(job, slot, block);
-    }
+  // The sources of the final pass.
+  for (uint32_t block = job.states.next_block(slot); block <= job.states.last_block(slot);
+       ++block) {
+    release_block(job, slot, block);
   }
   counters_.results.add(1);
   reply_to_contributors(job, slot, round);
@@ -124,10 +122,10 @@ void Shard::finish_sum(ShardJob& job, uint32_t slot, float clip_scale) {
   kernels::FinishInput input;
   input.type = spec.type;
   input.op = spec.op;
-  size_t source_count = 0;
-  if (job.states.next_block(slot) < job.states.block_count()) {
-    source_count = gather_sources(job, slot, job.states.last_block(slot));
-  }
+  // All blocks may be folded already: a clipped chunk's, or when the last block's ranks have left.
+  const uint32_t last_block = job.states.last_block(slot);
+  const size_t source_count =
+      job.states.next_block(slot) <= last_block ? gather_sources(job, slot, last_block) : 0;
   input.sources = {sources_.data(), source_count};
   const bool has_fold = job.states.has_arrived_before(slot, job.states.next_block(slot));
   input.accumulator = has_fold ? job.accumulator(slot) : nullptr;
@@ -206,13 +204,12 @@ void Shard::answer_pulls(ShardJob& job, uint32_t slot) {
   const uint32_t version = round & 1;
   const OwnedChunk& chunk = job.chunks()[slot];
   std::byte* const result = job.result(slot, version);
-  if (result != nullptr && job.unsent_results[version][slot] != 0)
-    return;  // `sent` brings us back.
+  if (job.is_borrowed(slot, version)) return;  // `sent` brings us back.
   for (uint32_t rank = 0; rank < job.epoch->rank_count; ++rank) {
     if (!job.take_pull(slot, rank) || !job.links[rank].is_open) continue;
     const RankLink& link = job.links[rank];
     void* const output = link.has_windows ? fabrics_[link.fabric]->window(link.link, slot) : result;
-    if (link.has_windows || job.unsent_results[version][slot] == 0) {
+    if (link.has_windows || !job.is_borrowed(slot, version)) {
       kernels::emit(job.tensor_of(slot).type, chunk.state.weights, {&output, 1}, chunk.elements,
                     stores_);
     }
@@ -231,7 +228,7 @@ void Shard::reply(ShardJob& job, uint32_t slot, uint32_t rank, uint32_t round, e
   put.bytes = job.chunks()[slot].bytes;
   put.data = link.has_windows ? fabrics_[link.fabric]->window(link.link, slot) : result;
   put.cookie = uint64_t{slot} << 1 | version;
-  if (!link.has_windows) ++job.unsent_results[version][slot];
+  if (!link.has_windows) job.borrow(slot, version, rank);
   counters_.replied_bytes.add(put.bytes);
   if (!backlog_.empty() || fabrics_[link.fabric]->put({&put, 1}) == 0) {
     backlog_.emplace_back(link.fabric, put);

@@ -33,7 +33,7 @@ std::vector<OwnedChunk> owned_chunks(const Epoch& epoch, uint32_t shard) {
 }  // namespace
 
 Result<std::unique_ptr<ShardJob>> ShardJob::create(std::shared_ptr<const Epoch> epoch,
-                                                   uint32_t shard, bool by_reference) {
+                                                   uint32_t shard, const LandingNeeds& needs) {
   std::vector<OwnedChunk> chunks = owned_chunks(*epoch, shard);
   std::vector<int32_t> priorities;
   priorities.reserve(chunks.size());
@@ -42,7 +42,7 @@ Result<std::unique_ptr<ShardJob>> ShardJob::create(std::shared_ptr<const Epoch> 
   }
   std::unique_ptr<ShardJob> job(
       new ShardJob(std::move(epoch), shard, std::move(chunks), priorities));
-  PHUB_TRY(job->allocate(by_reference));
+  PHUB_TRY(job->allocate(needs));
   return job;
 }
 
@@ -62,7 +62,7 @@ ShardJob::ShardJob(std::shared_ptr<const Epoch> epoch_in, uint32_t shard_in,
   settings_.reserve(kSettingsKept + 1);
 }
 
-Status ShardJob::allocate(bool by_reference) {
+Status ShardJob::allocate(const LandingNeeds& needs) {
   size_t accumulator_bytes = 0;
   for (uint32_t slot = 0; slot < chunk_count(); ++slot) {
     result_at_.push_back(result_bytes_);
@@ -76,10 +76,16 @@ Status ShardJob::allocate(bool by_reference) {
   }
   PHUB_TRY_ASSIGN(accumulators_, base::Mapping::anonymous(accumulator_bytes));
   if (epoch->clip != nullptr) clip_staged.reserve(chunk_count());
-  if (by_reference) return {};
-  PHUB_TRY_ASSIGN(slots_, base::Mapping::anonymous(result_bytes_ * epoch->rank_count));
-  PHUB_TRY_ASSIGN(results_, base::Mapping::anonymous(2 * result_bytes_));
-  for (std::vector<uint16_t>& unsent : unsent_results) unsent.resize(chunk_count());
+  if (needs.slots) {
+    PHUB_TRY_ASSIGN(slots_, base::Mapping::anonymous(result_bytes_ * epoch->rank_count));
+  }
+  if (needs.results) {
+    PHUB_TRY_ASSIGN(results_, base::Mapping::anonymous(2 * result_bytes_));
+    for (uint32_t version = 0; version < 2; ++version) {
+      borrow_count_[version].resize(chunk_count());
+      borrowers_[version].resize(size_t{chunk_count()} * states.block_count());
+    }
+  }
   return {};
 }
 
@@ -116,6 +122,29 @@ bool ShardJob::take_pull(uint32_t slot, uint32_t rank) {
   byte &= static_cast<uint8_t>(~bit);
   --pull_count_[slot];
   return true;
+}
+
+void ShardJob::borrow(uint32_t slot, uint32_t version, uint32_t rank) {
+  borrowers_[version][size_t{slot} * states.block_count() + rank / ChunkStates::kBlockRanks] |=
+      static_cast<uint8_t>(1u << rank % ChunkStates::kBlockRanks);
+  ++borrow_count_[version][slot];
+}
+
+void ShardJob::give_back(uint32_t slot, uint32_t version, uint32_t rank) {
+  uint8_t& byte =
+      borrowers_[version][size_t{slot} * states.block_count() + rank / ChunkStates::kBlockRanks];
+  const uint8_t bit = static_cast<uint8_t>(1u << rank % ChunkStates::kBlockRanks);
+  if ((byte & bit) == 0) return;
+  byte &= static_cast<uint8_t>(~bit);
+  if (--borrow_count_[version][slot] == 0) work.push(slot);
+}
+
+void ShardJob::give_back_all(uint32_t rank) {
+  if (results_.data() == nullptr) return;
+  for (uint32_t slot = 0; slot < chunk_count(); ++slot) {
+    give_back(slot, 0, rank);
+    give_back(slot, 1, rank);
+  }
 }
 
 size_t ShardJob::allocated_bytes() const {

@@ -50,12 +50,19 @@ struct SettingsEntry {
   std::vector<uint32_t> first_rounds;  // Per tensor.
 };
 
+// Memory at the hub that a job needs for its fabrics' sake: slots where pushes land, unless every
+// fabric is by_reference; results to send from, unless every fabric has windows.
+struct LandingNeeds {
+  bool slots = false;
+  bool results = false;
+};
+
 class ShardJob {
  public:
-  // by_reference: every rank's fabric has that trait, so the hub needs no slots and no results.
+  // needs: what the ranks' fabrics cannot do without.
   // resource_exhausted: the machine refused the memory.
   static Result<std::unique_ptr<ShardJob>> create(std::shared_ptr<const Epoch> epoch,
-                                                  uint32_t shard, bool by_reference);
+                                                  uint32_t shard, const LandingNeeds& needs);
 
   uint32_t chunk_count() const { return static_cast<uint32_t>(chunks_.size()); }
   const TensorSpec& tensor_of(uint32_t slot) const { return epoch->tensors[chunks_[slot].tensor]; }
@@ -79,6 +86,8 @@ class ShardJob {
                : results_.data() + version * result_bytes_ + result_at_[slot];
   }
 
+  std::span<std::byte> results() const { return results_.bytes(); }  // Empty when there are none.
+
   // The settings that hold for a round of a tensor.
   StepSettings settings(uint32_t tensor, uint32_t round) const;
   void add_settings(SettingsEntry entry);
@@ -93,6 +102,14 @@ class ShardJob {
   bool has_pulls(uint32_t slot) const { return pull_count_[slot] != 0; }
   bool take_pull(uint32_t slot, uint32_t rank);
 
+  // Puts that still borrow a version of a chunk's result.
+  bool is_borrowed(uint32_t slot, uint32_t version) const {
+    return results_.data() != nullptr && borrow_count_[version][slot] != 0;
+  }
+  void borrow(uint32_t slot, uint32_t version, uint32_t rank);
+  void give_back(uint32_t slot, uint32_t version, uint32_t rank);  // Queues the chunk on the last.
+  void give_back_all(uint32_t rank);                               // Its link has closed.
+
   // Bytes that this object took from the machine, to hold against the memory plan.
   size_t allocated_bytes() const;
 
@@ -100,10 +117,9 @@ class ShardJob {
   const uint32_t shard;
   ChunkStates states;
   WorkQueue work;
-  std::vector<RankLink> links;                          // By rank.
-  std::vector<exchange::Verb> verbs;                    // Of the open round, by slot.
-  std::vector<int64_t> opened_ns;                       // When the open round's first push came.
-  std::array<std::vector<uint16_t>, 2> unsent_results;  // Puts that still borrow a result version.
+  std::vector<RankLink> links;        // By rank.
+  std::vector<exchange::Verb> verbs;  // Of the open round, by slot.
+  std::vector<int64_t> opened_ns;     // When the open round's first push came.
   std::vector<uint32_t> clip_staged;  // Slots whose norm is in and step is not done.
   uint32_t clip_steps = 0;            // Steps of ClipState that this shard has done.
   bool is_running = false;            // All links accepted.
@@ -113,12 +129,14 @@ class ShardJob {
  private:
   ShardJob(std::shared_ptr<const Epoch> epoch, uint32_t shard, std::vector<OwnedChunk> chunks,
            std::span<const int32_t> priorities);
-  Status allocate(bool by_reference);
+  Status allocate(const LandingNeeds& needs);
 
   std::vector<OwnedChunk> chunks_;
   std::vector<Source> sources_;
   std::vector<uint8_t> pulls_;
   std::vector<uint16_t> pull_count_;
+  std::array<std::vector<uint16_t>, 2> borrow_count_;  // By version, then slot.
+  std::array<std::vector<uint8_t>, 2> borrowers_;      // By version; a bit per slot and rank.
   std::vector<SettingsEntry> settings_;
   base::Mapping slots_;
   base::Mapping results_;

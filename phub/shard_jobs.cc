@@ -9,16 +9,23 @@ namespace phub::hub {
 Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const Epoch> epoch,
                                                          std::span<const uint32_t> fabric_of_rank) {
   PHUB_CHECK(find(epoch->job) == nullptr);
-  const bool by_reference =
-      std::all_of(fabric_of_rank.begin(), fabric_of_rank.end(),
-                  [&](uint32_t i) { return i == kNoFabric || fabrics_[i]->traits().by_reference; });
+  LandingNeeds needs;
+  for (const uint32_t index : fabric_of_rank) {
+    if (index == kNoFabric) continue;
+    needs.slots |= !fabrics_[index]->traits().by_reference;
+    needs.results |= !fabrics_[index]->traits().windows;
+  }
   const uint32_t rank_count = epoch->rank_count;
-  PHUB_TRY_ASSIGN(std::unique_ptr<ShardJob> job,
-                  ShardJob::create(std::move(epoch), index_, by_reference));
+  PHUB_TRY_ASSIGN(std::unique_ptr<ShardJob> job, ShardJob::create(std::move(epoch), index_, needs));
 
   std::vector<transport::Bootstrap> offers(rank_count);
   jobs_.push_back(std::move(job));
   ShardJob& installed = *jobs_.back();
+  if (!installed.results().empty()) {
+    for (const std::unique_ptr<transport::Fabric>& fabric : fabrics_) {
+      PHUB_TRY(fabric->register_memory(installed.results()));
+    }
+  }
   counters_.chunks_owned.add(installed.chunk_count());
   for (uint32_t rank = 0; rank < rank_count; ++rank) {
     RankLink& link = installed.links[rank];
@@ -73,6 +80,11 @@ void Shard::remove(JobId job_id) {
       return link.is_open && link.fabric == entry.first && link.link == entry.second.link;
     });
   });
+  if (!job->results().empty()) {
+    for (const std::unique_ptr<transport::Fabric>& fabric : fabrics_) {
+      fabric->deregister_memory(job->results());
+    }
+  }
   counters_.chunks_owned.add(uint64_t{0} - job->chunk_count());
   std::erase_if(jobs_, [&](const std::unique_ptr<ShardJob>& entry) { return entry.get() == job; });
   next_job_ = 0;
@@ -86,6 +98,7 @@ void Shard::remove_rank(JobId job_id, uint32_t rank) {
   owners_[link.fabric][transport::index_of(link.link)] = {};
   fabrics_[link.fabric]->close(link.link);
   link.is_open = false;
+  job->give_back_all(rank);
   for (uint32_t slot = 0; slot < job->chunk_count(); ++slot) {
     if (job->states.is_open(slot) && job->states.is_complete(slot)) job->work.push(slot);
   }

@@ -46,8 +46,10 @@ void SimFabric::start(const Put& put) {
   flight->sender_cookie = link.cookie;
   if (put.bytes > 0) {
     const size_t known = flight->by_reference ? link.region_count : memory_->regions.size();
-    if (!flight->by_window && !memory_->contains(put.data, put.bytes, known)) {
-      violation(index, "put from memory that allocate() did not give, or not before connect()");
+    const bool is_known = memory_->contains(put.data, put.bytes, known) ||
+                          (!flight->by_reference && is_registered(put.data, put.bytes));
+    if (!flight->by_window && !is_known) {
+      violation(index, "put from memory that is not registered, or was not before connect()");
     }
     flight->bytes.assign(put.data, put.data + put.bytes);
   }

@@ -1,6 +1,8 @@
 // Set-up of simulated links; sim_delivery.cc moves the data.
 #include "transport/sim_fabric.h"
 
+#include <algorithm>
+
 #include "base/byte_codec.h"
 #include "base/check.h"
 #include "base/try.h"
@@ -74,6 +76,23 @@ Result<std::span<std::byte>> SimFabric::allocate(size_t bytes) {
   PHUB_TRY_ASSIGN(base::Mapping region, base::Mapping::anonymous(bytes));
   memory_->regions.push_back(std::move(region));
   return memory_->regions.back().bytes();
+}
+
+Status SimFabric::register_memory(std::span<std::byte> memory) {
+  registered_.push_back(memory);
+  return {};
+}
+
+void SimFabric::deregister_memory(std::span<std::byte> memory) {
+  std::erase_if(registered_, [&](std::span<std::byte> known) {
+    return known.data() == memory.data() && known.size() == memory.size();
+  });
+}
+
+bool SimFabric::is_registered(const std::byte* data, size_t bytes) const {
+  return std::any_of(registered_.begin(), registered_.end(), [&](std::span<std::byte> known) {
+    return data >= known.data() && data + bytes <= known.data() + known.size();
+  });
 }
 
 uint32_t SimFabric::new_link(const LinkOptions& options, bool is_acceptor) {

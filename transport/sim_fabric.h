@@ -47,6 +47,8 @@ class SimFabric final : public Fabric, public SimEndpoint {
   std::string_view name() const override { return "sim"; }
   Traits traits() const override { return core_.options().traits; }
   Result<std::span<std::byte>> allocate(size_t bytes) override;
+  Status register_memory(std::span<std::byte> memory) override;
+  void deregister_memory(std::span<std::byte> memory) override;
   Result<LinkId> open(const LinkOptions& options, Bootstrap* offer) override;
   Status accept(LinkId link, Bootstrap answer) override;
   Result<LinkId> connect(const LinkOptions& options, Bootstrap offer, Bootstrap* answer) override;
@@ -62,6 +64,7 @@ class SimFabric final : public Fabric, public SimEndpoint {
   void on_silence(NodeId peer, uint64_t last_id, const std::string& reason) override;
 
  private:
+  bool is_registered(const std::byte* data, size_t bytes) const;
   enum class State : uint8_t { closed, opening, up, lost };
   struct Memory {
     std::vector<base::Mapping> regions;
@@ -110,6 +113,7 @@ class SimFabric final : public Fabric, public SimEndpoint {
   void violation(uint32_t index, const std::string& what);
 
   std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();
+  std::vector<std::span<std::byte>> registered_;
   std::vector<Link> links_;
   std::deque<Event> inbox_;
   std::map<uint64_t, Arrival> arrivals_;  // Delivered or in the inbox, not yet released.

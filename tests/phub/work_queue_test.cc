@@ -1,0 +1,43 @@
+// Goal: urgent chunks first, equals in slot order, nobody twice.
+// Method: small cases, and random ones against a sorted set.
+#include "phub/work_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/random.h"
+
+namespace phub::hub {
+namespace {
+
+TEST(WorkQueueTest, LargerPriorityComesFirstAndEqualsInSlotOrder) {
+  const std::vector<int32_t> priorities = {0, 5, 5, -3, 9};
+  WorkQueue queue(priorities);
+  for (const uint32_t slot : {3u, 2u, 0u, 1u, 4u, 2u, 4u}) queue.push(slot);
+  std::vector<uint32_t> order;
+  while (!queue.empty()) order.push_back(queue.pop());
+  EXPECT_EQ(order, (std::vector<uint32_t>{4, 1, 2, 0, 3}));
+}
+
+TEST(WorkQueueTest, RandomPushesAndPopsAgreeWithASet) {
+  base::Random random(1);
+  std::vector<int32_t> priorities(200);
+  for (int32_t& priority : priorities) priority = static_cast<int32_t>(random.below(7)) - 3;
+  WorkQueue queue(priorities);
+  std::set<std::pair<int32_t, uint32_t>> model;  // Falling priority, rising slot.
+  for (int step = 0; step < 20'000; ++step) {
+    if (random.chance(0.55)) {
+      const uint32_t slot = static_cast<uint32_t>(random.below(priorities.size()));
+      queue.push(slot);
+      model.emplace(-priorities[slot], slot);
+    } else if (!model.empty()) {
+      ASSERT_EQ(queue.pop(), model.begin()->second);
+      model.erase(model.begin());
+    }
+    ASSERT_EQ(queue.empty(), model.empty());
+  }
+}
+
+}  // namespace
+}  // namespace phub::hub
