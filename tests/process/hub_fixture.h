@@ -1,0 +1,79 @@
+// A real hub in the test's process and workers on threads of their own, over real shared memory.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <phub/worker.h>
+#include <unistd.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "phub/hub.h"
+
+namespace phub::process {
+
+inline std::string fresh_socket() {
+  static int count = 0;
+  return "/tmp/phub-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".sock";
+}
+
+class HubFixture : public testing::Test {
+ protected:
+  void start_hub(std::function<void(config::HubConfig&)> adjust = [](config::HubConfig&) {}) {
+    config::HubConfig config;
+    config.listen = "shm://" + fresh_socket();
+    config.http.reset();
+    config.shards = 2;
+    config.memory_limit_bytes = uint64_t{4} << 30;
+    config.job_memory_limit_bytes = uint64_t{4} << 30;
+    adjust(config);
+    address_ = config.listen;
+    Result<std::unique_ptr<hub::Hub>> hub = hub::Hub::start(config);
+    ASSERT_TRUE(hub.ok()) << hub.status().message();
+    hub_ = std::move(hub).value();
+  }
+
+  WorkerOptions options(uint32_t rank, uint32_t rank_count, const std::string& job = "test") const {
+    WorkerOptions options;
+    options.hub = address_;
+    options.job.name = job;
+    options.job.secret = "test secret";
+    options.job.rank_count = rank_count;
+    options.rank = Rank{static_cast<uint16_t>(rank)};
+    options.join_timeout = std::chrono::seconds(20);
+    options.wait_timeout = std::chrono::seconds(20);
+    return options;
+  }
+
+  // Runs `body` for every rank on a thread of its own and waits for all.
+  void run_ranks(uint32_t rank_count, const std::function<void(Worker&, uint32_t)>& body,
+                 const std::string& job = "test") {
+    std::vector<std::thread> threads;
+    for (uint32_t rank = 0; rank < rank_count; ++rank) {
+      threads.emplace_back([&, rank] {
+        Result<Worker> worker = Worker::connect(options(rank, rank_count, job));
+        ASSERT_TRUE(worker.ok()) << worker.status().to_string();
+        body(*worker, rank);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  std::string address_;
+  std::unique_ptr<hub::Hub> hub_;
+};
+
+inline TensorSpec make_spec(const std::string& name, uint64_t count, DataType type = DataType::fp32,
+                            ReduceOp op = ReduceOp::sum) {
+  TensorSpec spec;
+  spec.name = name;
+  spec.type = type;
+  spec.count = count;
+  spec.op = op;
+  return spec;
+}
+
+}  // namespace phub::process
