@@ -106,7 +106,9 @@ class FabricConformance : public testing::TestWithParam<FabricCase> {
   LinkOptions options_for(Half& half);  // Allocates, too.
   void close(Half& half);
 
-  // Polls everything once and sorts the events; then settles.
+  // Polls once and sorts the events into their halves.
+  void poll(Fabric& fabric);
+  // Polls everything once; then settles.
   void step();
   // Steps until `is_done`; fails the test when nothing comes of it.
   bool step_until(const std::function<bool()>& is_done);
@@ -124,9 +126,6 @@ class FabricConformance : public testing::TestWithParam<FabricCase> {
 
   std::unique_ptr<FabricPair> pair_;
   std::vector<std::unique_ptr<Half>> halves_;
-
- private:
-  void poll(Fabric& fabric);
 };
 
 }  // namespace phub::transport
