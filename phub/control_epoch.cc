@@ -1,4 +1,6 @@
 // How ranks agree on tensors and get their links: tensors, offer, answer, start ("init service").
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -261,6 +263,7 @@ void Control::on_accepted(Job& job, uint32_t rank, const Status& status) {
 }
 
 void Control::start(Job& job) {
+  ::malloc_trim(0);  // Tables and bootstraps in transit were as large as what stays of them.
   job.state = JobState::running;
   base::log(base::LogLevel::info, "job " + job.spec.name + ": epoch " +
                                       std::to_string(job.epoch_number) + " runs with " +

@@ -1,0 +1,156 @@
+// PHub itself: one phubd and a worker process per rank, all on this machine.
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/try.h"
+#include "perf/board.h"
+#include "perf/machine.h"
+#include "perf/system.h"
+
+namespace phub::perf {
+namespace {
+
+constexpr std::chrono::seconds kReadyTimeout{20};
+
+// A folder of its own for the hub's socket, removed with what is in it.
+class Folder {
+ public:
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "phub-perf-XXXXXX").string();
+    if (mkdtemp(name.data()) != nullptr) path_ = name;
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// A hub that is ready for workers.
+Result<Process> start_hub(const std::string& phubd, const std::string& listen, const Case& one,
+                          const base::Fd& output) {
+  int ends[2];
+  if (pipe(ends) != 0) return Status(Code::resource_exhausted, "pipe: " + base::errno_text());
+  const base::Fd reader(ends[0]);
+  base::Fd writer(ends[1]);
+  PHUB_TRY_ASSIGN(Process hub, Process::start({phubd, "--listen", listen, "--http", "off",
+                                               "--shards", std::to_string(one.shards), "--stores",
+                                               one.stores, "--memory-limit", "90%", "--ready-fd",
+                                               std::to_string(writer.get())},
+                                              output.get(), {writer.get()}));
+  writer = base::Fd();  // Now only the hub holds that end: its death is an end of file here.
+  pollfd readable = {reader.get(), POLLIN, 0};
+  const int timeout_ms = static_cast<int>(std::chrono::milliseconds(kReadyTimeout).count());
+  char byte = 0;
+  if (::poll(&readable, 1, timeout_ms) != 1 || read(reader.get(), &byte, 1) != 1) {
+    hub.stop(std::chrono::milliseconds(300));
+    return Status(Code::unavailable, phubd + " did not get ready; output:\n" + tail_of(output));
+  }
+  return hub;
+}
+
+// What the parent does while the workers stand at their stops.
+class Observer {
+ public:
+  Observer(Board& board, Process& hub, const RunOptions& options, Outcome& outcome)
+      : board_(board), hub_(hub), options_(options), outcome_(outcome) {}
+
+  Status look() {
+    if (hub_.exit_status()) return Status(Code::unavailable, "phubd has ended");
+    if (next_stop_ == 1 && (options_.warmup == 0 || board_.reached(1))) {
+      outcome_.hub_warm_bytes = private_bytes(hub_.id());
+      if (options_.warmup != 0) board_.resume(1);
+      next_stop_ = 2;
+    } else if (next_stop_ == 2 && board_.reached(options_.warmup == 0 ? 1 : 2)) {
+      outcome_.hub_end_bytes = private_bytes(hub_.id());
+      if (options_.idle_time.count() > 0) watch_idle();
+      board_.resume(2);
+      next_stop_ = 3;
+    }
+    return Status();
+  }
+
+ private:
+  // The workers sleep, connected: what the hub uses now it uses for nothing.
+  void watch_idle() {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));  // Until spinning has ended.
+    const double before = cpu_seconds(hub_.id());
+    const base::Instant start = base::now();
+    std::this_thread::sleep_for(options_.idle_time);
+    const double seconds = static_cast<double>((base::now() - start).count()) / 1e9;
+    outcome_.hub_idle_percent = 100 * (cpu_seconds(hub_.id()) - before) / seconds;
+  }
+
+  Board& board_;
+  Process& hub_;
+  const RunOptions& options_;
+  Outcome& outcome_;
+  uint32_t next_stop_ = 1;
+};
+
+class PhubSystem final : public System {
+ public:
+  explicit PhubSystem(std::string phubd) : phubd_(std::move(phubd)) {}
+
+  std::string name() const override { return "phub"; }
+  std::string fabric() const override { return "shm"; }
+  std::vector<std::string> algorithms() const override { return {"hub"}; }
+  Status supports(const Case&) const override { return Status(); }
+
+  Result<Outcome> run(const Case& one, const std::string&, const RunOptions& options) override {
+    const Folder folder;
+    if (folder.path().empty()) return Status(Code::resource_exhausted, "no temporary folder");
+    PHUB_TRY_ASSIGN(const base::Fd output, make_output_file());
+    const std::string listen = "shm://" + folder.path() + "/hub.sock";
+    PHUB_TRY_ASSIGN(Process hub, start_hub(phubd_, listen, one, output));
+    PHUB_TRY_ASSIGN(Board board, Board::create(one.workers, options.rounds));
+
+    Outcome outcome;
+    outcome.hub_start_bytes = private_bytes(hub.id());
+    std::vector<Process> workers;
+    for (uint32_t rank = 0; rank < one.workers; ++rank) {
+      std::vector<std::string> argv = {"/proc/self/exe", "worker",
+                                       "--hub",          listen,
+                                       "--board",        board.path(),
+                                       "--rank",         std::to_string(rank),
+                                       "--warmup",       std::to_string(options.warmup)};
+      for (std::string& word : to_words(one)) argv.push_back(std::move(word));
+      PHUB_TRY_ASSIGN(Process worker, Process::start(argv, output.get()));
+      workers.push_back(std::move(worker));
+    }
+    Observer observer(board, hub, options, outcome);
+    const Status status =
+        watch(workers, board, output, options.timeout, [&] { return observer.look(); });
+    hub.stop(std::chrono::seconds(3));
+    if (!status.ok()) return status;
+    outcome.times_us = board.round_times_us();
+    outcome.wrong = board.wrong();
+    return outcome;
+  }
+
+ private:
+  std::string phubd_;
+};
+
+}  // namespace
+
+std::unique_ptr<System> make_phub_system(std::string phubd) {
+  if (phubd.empty()) {
+    phubd = program_folder() + "/phubd";
+    // In a build tree the programs live in the folders of their rooms.
+    if (!std::filesystem::exists(phubd)) phubd = program_folder() + "/../phub/phubd";
+  }
+  return std::make_unique<PhubSystem>(std::move(phubd));
+}
+
+}  // namespace phub::perf
