@@ -23,6 +23,7 @@ using httplib::Response;
 
 constexpr size_t kThreadCount = 8;  // One is held by each connection, for at most the timeouts.
 constexpr time_t kTimeoutSeconds = 2;
+constexpr int kListenBacklog = 128;
 constexpr std::chrono::seconds kStartTimeout{5};
 constexpr const char* kJson = "application/json";
 constexpr const char* kText = "text/plain; charset=utf-8";
@@ -252,7 +253,8 @@ class Routes {
   const std::string token_;
 };
 
-void set_limits(httplib::Server& server) {
+// listener: becomes the listening socket when the server binds.
+void set_limits(httplib::Server& server, int& listener) {
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreadCount); };
   server.set_payload_max_length(kHttpBodyBytesMax);
   server.set_read_timeout(kTimeoutSeconds);
@@ -261,9 +263,10 @@ void set_limits(httplib::Server& server) {
   server.set_keep_alive_max_count(1);  // An idle connection must not hold a thread.
   server.set_tcp_nodelay(true);
   // Without SO_REUSEPORT, which httplib sets by default: a second hub on the same port must fail.
-  server.set_socket_options([](socket_t socket) {
+  server.set_socket_options([&listener](socket_t socket) {
     const int on = 1;
     ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    listener = socket;
   });
   server.set_error_handler([](const Request& request, Response& response) {
     if (!response.body.empty()) return;
@@ -284,6 +287,7 @@ struct HttpServer::State {
 
   Routes routes;
   httplib::Server server;
+  int listener = -1;  // Owned by `server`.
   config::HostPort address;
   base::Thread thread;
 };
@@ -306,7 +310,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpOptions& options
                       "set admin_token_file, or use 127.0.0.1");
   }
   auto state = std::make_unique<State>(admin, options);
-  set_limits(state->server);
+  set_limits(state->server, state->listener);
   state->routes.add_to(state->server);
   const int wanted = options.address.port;
   const int port = wanted == 0 ? state->server.bind_to_any_port(options.address.host)
@@ -317,6 +321,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpOptions& options
                                          ": cannot bind: the address is not this machine's, or "
                                          "the port is taken; choose another with --http");
   }
+  // httplib queues five connections; beyond that a client would wait for a second SYN.
+  ::listen(state->listener, kListenBacklog);
   state->address.port = static_cast<uint16_t>(port);
   httplib::Server* const server = &state->server;
   state->thread = base::Thread("phub-http", -1, [server] { server->listen_after_bind(); });

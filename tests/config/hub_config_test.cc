@@ -190,6 +190,14 @@ TEST(HubConfigTest, HelpListsEveryOptionWithItsDefault) {
   EXPECT_THAT(text, HasSubstr("(default: 50%)"));
 }
 
+TEST(HubConfigTest, TheManualExplainsEveryOption) {
+  std::ostringstream manual;
+  manual << std::ifstream(PHUB_DOCS "/operations.md").rdbuf();
+  for (const HubOption& option : hub_options()) {
+    EXPECT_THAT(manual.str(), HasSubstr("| `" + std::string(option.name) + "` |"));
+  }
+}
+
 TEST(HubConfigTest, AFileLargerThanTheLimitIsRefused) {
   const std::string path = testing::TempDir() + "phub_large.conf";
   std::ofstream(path) << std::string(70'000, '#');
