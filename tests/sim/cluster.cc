@@ -4,6 +4,7 @@
 
 #include "exchange/session_codec.h"
 #include "tests/sim/pipe_channel.h"
+#include "transport/datagram.h"
 
 namespace phub::sim {
 
@@ -57,7 +58,7 @@ Cluster::Cluster(const ClusterOptions& options)
   std::vector<hub::Shard*> shards;
   hub::ControlOptions control;
   control.name = "simulated hub";
-  control.fabric_names = {"sim"};
+  control.fabric_names = {options.over_datagram ? "datagram" : "sim"};
   for (uint32_t i = 0; i < options.shard_count; ++i) {
     std::vector<std::unique_ptr<transport::Fabric>> fabrics;
     fabrics.push_back(make_fabric(NodeId{kHubNode}));
@@ -74,7 +75,10 @@ Cluster::Cluster(const ClusterOptions& options)
 Cluster::~Cluster() = default;
 
 std::unique_ptr<transport::Fabric> Cluster::make_fabric(NodeId node) {
-  return network_.make_fabric(node);
+  if (!options_.over_datagram) return network_.make_fabric(node);
+  transport::DatagramOptions options;
+  options.seed = options_.seed + 1;
+  return std::make_unique<transport::DatagramFabric>(network_.make_wire(node), options);
 }
 
 size_t Cluster::start_job(const JobPlan& plan) {

@@ -38,6 +38,7 @@ struct ClusterOptions {
   uint32_t shard_count = 2;
   transport::Faults faults = {};
   transport::Traits traits = {};
+  bool over_datagram = false;  // Fabrics are transport/datagram over a wire that loses packets.
 };
 
 class Trainer;

@@ -63,6 +63,24 @@ TEST(ClusterSimTest, LossDuplicationAndReorderingChangeNothing) {
   EXPECT_GT(duplicates, 1000u) << "the faults did not reach the hub";
 }
 
+TEST(ClusterSimTest, OverALossyWireTheDatagramFabricChangesNothing) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    ClusterOptions options = options_for(seed);
+    options.traits = {};
+    options.over_datagram = true;
+    Cluster cluster(options);
+    JobPlan plan = small_job("packets", seed);
+    plan.chunk_elements = 1024;  // Chunks of up to three packets.
+    plan.rank_count = 1 + static_cast<uint32_t>(seed % 4);
+    plan.rounds = 2;
+    plan.tensors[0].count = 2'500;
+    const size_t job = cluster.start_job(plan);
+    ASSERT_TRUE(cluster.run(30)) << "seed " << seed << " hangs " << cluster.describe();
+    expect_exact(cluster, job, seed);
+    if (HasFailure()) return;
+  }
+}
+
 TEST(ClusterSimTest, AKilledRankIsNamedToEveryOtherRankAndOtherJobsGoOn) {
   uint64_t told = 0;
   for (uint64_t seed = 0; seed < 120; ++seed) {
