@@ -205,6 +205,7 @@ size_t ShmFabric::poll(Instant /*now*/, std::span<Event> events) {
   size_t filled = 0;
   for (size_t visited = 0; visited < active_.size() && filled < events.size(); ++visited) {
     if (++cursor_ >= active_.size()) cursor_ = 0;
+    if (active_[cursor_]->is_quiet()) continue;
     const size_t room = std::min(kLinkBatch, events.size() - filled);
     filled += active_[cursor_]->poll(events.subspan(filled, room));
   }

@@ -15,7 +15,9 @@ ShmAcceptor::ShmAcceptor(LinkId id, uint32_t generation, LinkOptions options, ba
       pushes_(&rings_.header->pushes, rings_.pushes, rings_.push_capacity),
       releases_(&rings_.header->releases, rings_.releases, rings_.push_capacity),
       replies_(&rings_.header->replies, rings_.replies, rings_.reply_capacity),
-      sent_(rings_.reply_capacity) {}
+      sent_(rings_.reply_capacity) {
+  tails_[0] = tails_[1] = &rings_.header->pushes.tail;
+}
 
 Status ShmAcceptor::accept(Bootstrap answer) {
   PHUB_TRY_ASSIGN(const ShmAnswer decoded, decode_shm_answer(answer.blob, options_));
@@ -66,6 +68,7 @@ bool ShmAcceptor::stage(const Put& put) {
     if (sent_tail_ - sent_head_ == sent_.size()) return false;
     if (put.bytes > 0) std::memcpy(window.data, put.data, put.bytes);
     sent_[sent_tail_++ & (sent_.size() - 1)] = put.cookie;
+    is_restless_ = true;
   }
   --reply_room_;
   replies_.stage({.tag = put.tag, .bytes = put.bytes, .slot = put.slot});
@@ -133,12 +136,15 @@ size_t ShmAcceptor::poll(std::span<Event> events) {
   }
   if (waiting > 0) {
     pushes_.publish();
+    taken_[0] = taken_[1] = pushes_.head();
   } else if (pushes_.is_corrupt()) {
     lose(ShmLoss::corrupt_ring);
   } else if (filled < events.size()) {
     end_if_peer_left();
   }
-  return report_loss(events, filled);
+  filled = report_loss(events, filled);
+  if (filled == 0) is_restless_ = false;
+  return filled;
 }
 
 void ShmAcceptor::release(uint32_t index) {

@@ -20,6 +20,8 @@ ShmConnector::ShmConnector(LinkId id, uint32_t generation, LinkOptions options,
   for (size_t i = unfinished_.size(); i-- > 0;) {
     free_indices_.push_back(static_cast<uint32_t>(i));
   }
+  tails_[0] = &rings_.header->replies.tail;
+  tails_[1] = &rings_.header->releases.tail;
   set_live();
 }
 
@@ -74,6 +76,7 @@ size_t ShmConnector::take_releases(std::span<Event> events) {
     events[filled] = {.kind = EventKind::sent, .link = id(), .cookie = unfinished_[index].cookie};
   }
   if (count > 0) releases_.publish();
+  taken_[1] = releases_.head();
   return filled;
 }
 
@@ -102,6 +105,7 @@ size_t ShmConnector::take_replies(std::span<Event> events, uint64_t count) {
                       .cookie = event_cookie(0)};
   }
   if (count > 0) replies_.publish();
+  taken_[0] = replies_.head();
   return filled;
 }
 
@@ -118,7 +122,9 @@ size_t ShmConnector::poll(std::span<Event> events) {
   } else if (filled == 0 && !events.empty()) {
     end_if_peer_left();
   }
-  return report_loss(events, filled);
+  filled = report_loss(events, filled);
+  if (filled == 0) is_restless_ = false;
+  return filled;
 }
 
 // A reply lies in the receiver's own slot: nobody waits for its release.

@@ -26,6 +26,7 @@ void ShmLink::say_goodbye() {
 void ShmLink::lose(ShmLoss why, uint64_t detail, uint64_t bound) {
   if (is_lost()) return;
   loss_ = why;
+  is_restless_ = true;
   loss_detail_ = detail;
   loss_bound_ = bound;
 }
@@ -47,7 +48,9 @@ bool ShmLink::is_due_without_records() {
   if (is_lost()) return has_loss_to_report();
   // The flag of a peer that could not place its closing record. Everything it published before is
   // visible to the next poll.
-  if (peer_line().is_closed.load(std::memory_order_acquire) != 0) is_peer_closed_ = true;
+  if (peer_line().is_closed.load(std::memory_order_acquire) != 0) {
+    is_peer_closed_ = is_restless_ = true;
+  }
   return is_peer_closed_ || is_hung_up_;
 }
 

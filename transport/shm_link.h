@@ -22,7 +22,14 @@ enum class ShmLoss : uint8_t {
   window_too_small,  // detail: bytes, the window's bytes.
 };
 
-class ShmLink {
+class alignas(base::kCacheLineBytes) ShmLink {
+ protected:
+  // First, so that they share a cache line: what is_quiet() looks at.
+  const std::atomic<uint64_t>* tails_[2] = {nullptr, nullptr};  // Of the rings consumed here.
+  uint64_t taken_[2] = {0, 0};                                  // Their heads.
+  // poll() has something to do beside the rings; until it has found nothing.
+  bool is_restless_ = false;
+
  public:
   // The ring memory must have ShmRings::bytes(options).
   ShmLink(LinkId id, uint32_t generation, LinkOptions options, base::Mapping memory,
@@ -36,7 +43,13 @@ class ShmLink {
   virtual bool stage(const Put& put) = 0;
   virtual void publish() = 0;
   virtual void wake_peer() = 0;
+  // REQUIRES: !events.empty().
   virtual size_t poll(std::span<Event> events) = 0;
+  // poll() would find nothing. Cheap: one cache line here, one for each ring.
+  bool is_quiet() const {
+    return !is_restless_ && tails_[0]->load(std::memory_order_relaxed) == taken_[0] &&
+           tails_[1]->load(std::memory_order_relaxed) == taken_[1];
+  }
   virtual void release(uint32_t index) = 0;
   virtual std::byte* window(uint32_t /*slot*/) { return nullptr; }
 
@@ -49,7 +62,7 @@ class ShmLink {
   // Tells the peer that nothing more will come.
   void say_goodbye();
   // The socket's other end is gone: after what lies in the rings, the link is lost.
-  void on_hang_up() { is_hung_up_ = true; }
+  void on_hang_up() { is_hung_up_ = is_restless_ = true; }
 
   LinkId id() const { return id_; }
   uint32_t generation() const { return generation_; }

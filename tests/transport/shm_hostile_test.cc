@@ -198,9 +198,10 @@ TEST_F(ShmHostileTest, RecordsThatChangeWhileTheyAreReadAreChecked) {
     RawWorker worker(*hub_);
     worker.join();
     std::atomic<bool> is_over = false;
-    // Flips the offset between a good and a terrible one as fast as it can.
+    // Flips offset and slot between good and terrible as fast as it can, as another process would.
+    const base::Mapping flipped = worker.map_rings_again();
     base::Thread flipper("flipper", -1, [&] {
-      auto* const records = reinterpret_cast<PushRecord*>(&worker.header() + 1);
+      PushRecord* const records = ShmRings::at(flipped.data(), RawWorker::hub_options()).pushes;
       for (uint64_t i = 0; !is_over.load(std::memory_order_relaxed); ++i) {
         std::atomic_ref(records[i & 7].offset)
             .store(i & 8 ? 4096 : UINT64_MAX - 4096, std::memory_order_relaxed);
@@ -232,6 +233,18 @@ TEST_F(ShmHostileTest, VanishedWorkerIsNoticedWhileAsleep) {
   EXPECT_EQ(reason_after_serving(worker.link()), "peer process is gone");
   EXPECT_FALSE(is_readable(hub_->fd())) << "and not again and again";
   expect_good_link_works();
+}
+
+TEST_F(ShmHostileTest, WhatAWorkerPushedBeforeItVanishedStillArrives) {
+  RawWorker worker(*hub_);
+  worker.join();
+  ASSERT_TRUE(hub_->arm());
+  worker.push(RawWorker::good_push(0));
+  worker.hang_up();
+  ASSERT_TRUE(await_readable(hub_->fd()));
+  hub_->disarm();
+  EXPECT_EQ(reason_after_serving(worker.link()), "peer process is gone");
+  EXPECT_EQ(sum_, RawWorker::kSlotBytes);
 }
 
 TEST_F(ShmHostileTest, AnswersThatLeadOutsideTheMemoryAreRefused) {

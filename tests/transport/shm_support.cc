@@ -107,6 +107,10 @@ Bootstrap RawWorker::bootstrap(const ShmAnswer& answer) const {
   return bootstrap;
 }
 
+base::Mapping RawWorker::map_rings_again() const {
+  return base::Mapping::shared(offer_.fds[0].get(), ring_memory_.size()).value();
+}
+
 void RawWorker::join() {
   const Status status = hub_.accept(link_, bootstrap(good_answer()));
   ASSERT_TRUE(status.ok()) << status.message();

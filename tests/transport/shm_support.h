@@ -67,6 +67,7 @@ class RawWorker {
   LinkId link() const { return link_; }
   RingHeader& header() { return *rings_.header; }
   std::span<std::byte> ring_memory() const { return ring_memory_.bytes(); }
+  base::Mapping map_rings_again() const;
   std::span<std::byte> region() const { return region_.bytes(); }
 
  private:
