@@ -22,7 +22,7 @@ set_target_properties(phub PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PRO
 install(TARGETS phub EXPORT phubTargets)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/phub DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.h")
-foreach(program phubd phubctl phub-perf)
+foreach(program phubd phubctl phub-perf phub-perf-openmpi phub-perf-gloo)
   if(TARGET ${program})
     install(TARGETS ${program})
   endif()
