@@ -1,6 +1,6 @@
 // The program a newcomer copies: every rank pushes a gradient and gets the sum of all.
 //
-//   phubd --listen /tmp/phub.sock &
+//   phubd &
 //   for rank in 0 1; do PHUB_RANK=$rank PHUB_SIZE=2 ./hello & done; wait
 //
 // Under mpirun, srun or torchrun rank and size are taken from the launcher.

@@ -1,6 +1,6 @@
 /* hello.cc once more, in C: every rank pushes a gradient and gets the sum of all.
  *
- *   phubd --listen /tmp/phub.sock &
+ *   phubd &
  *   for rank in 0 1; do PHUB_RANK=$rank PHUB_SIZE=2 ./hello_c & done; wait
  */
 #include <phub/phub.h>
