@@ -92,18 +92,34 @@ size_t Control::poll(base::Instant now) {
   if (started_ == base::Instant()) started_ = now;
   now_ = now;
   const size_t count = tasks_.run();
+  expire();
+  return count;
+}
+
+// What has waited long enough: jobs for their ranks, weights for somebody to come back to them.
+void Control::expire() {
+  std::vector<std::string> late;
   std::vector<std::string> over;
   for (const auto& [name, job] : jobs_) {
+    const bool is_waiting = job.has_sessions() && !job.missing_proposals().empty() &&
+                            (job.state == JobState::forming || !job.proposal.empty());
+    if (is_waiting && now_ - job.waiting_since > options_.join_timeout) late.push_back(name);
     if (!job.has_sessions() && !job.is_kept && job.holds_state() &&
-        now - job.idle_since > options_.rejoin_window) {
+        now_ - job.idle_since > options_.rejoin_window) {
       over.push_back(name);
     }
+  }
+  for (const std::string& name : late) {
+    Job& job = jobs_.at(name);
+    fail_job(job, kRankCountMax,
+             Status(Code::timed_out, "job \"" + name + "\" is not complete after " +
+                                         std::to_string(options_.join_timeout.count()) +
+                                         " ms (--join-timeout): " + waiting_text(job)));
   }
   for (const std::string& name : over) {
     base::log(LogLevel::warning, "job " + name + ": nobody came back to its weights; forgotten");
     jobs_.erase(name);
   }
-  return count;
 }
 
 Job* Control::find(const std::string& name) {
@@ -211,7 +227,7 @@ HubSnapshot Control::snapshot() const {
   for (const Shard* const shard : shards_) {
     result.shards.push_back(snapshot_of(*shard, options_.shape.shards[shard->index()]));
   }
-  for (const auto& [name, job] : jobs_) result.jobs.push_back(job.snapshot(0));
+  for (const auto& [name, job] : jobs_) result.jobs.push_back(job.snapshot(options_.fabric_names));
   return result;
 }
 

@@ -39,6 +39,7 @@ struct ControlOptions {
   exchange::HubShape shape;
   std::vector<std::string> fabric_names;  // By index, the same on every shard.
   std::chrono::milliseconds peer_timeout{5000};
+  std::chrono::milliseconds join_timeout{60'000};  // For all ranks to join and propose.
   uint64_t memory_limit_bytes = UINT64_MAX;
   uint64_t job_memory_limit_bytes = UINT64_MAX;
   uint32_t jobs_max = 64;
@@ -95,6 +96,7 @@ class Control {
   void fail_job(Job& job, uint32_t culprit, const Status& status);
   void forget(Job& job);
   void erase_if_over(const std::string& name);
+  void expire();
   uint64_t memory_used() const;
 
   // control_join.cc: hello, proof, welcome.

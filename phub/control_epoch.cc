@@ -41,6 +41,7 @@ Status Control::propose(Job& job, uint32_t rank, exchange::Tensors tensors) {
                                           tensors.table, job.spec.chunk_elements, options_.shape));
     PHUB_TRY(job.proposed_map.verify(tensors.table));
     job.proposal = std::move(tensors.table);
+    if (job.state == JobState::running) job.waiting_since = now_;
     job.proposer = rank;
   } else {
     const std::string difference =
@@ -99,6 +100,7 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
   epoch->job_name = job.spec.name;
   epoch->number = job.epoch_number + 1;
   epoch->rank_count = job.spec.rank_count;
+  epoch->completed_rounds = std::vector<base::Counter>(shards_.size());
   epoch->tensors = job.proposal;
   epoch->map = std::move(job.proposed_map);
 

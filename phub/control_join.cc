@@ -49,6 +49,7 @@ void Control::on_proof(SessionId id, Session& session, const exchange::Proof& pr
                              "job \"" + job.spec.name + "\": " + job.describe(hello.rank) +
                                  " has joined already; each rank joins once"));
   }
+  if (!job.has_sessions()) job.waiting_since = now_;
   member = Member();
   member.state = RankState::joining;
   member.session = id;

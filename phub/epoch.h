@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/counter.h"
 #include "base/memory.h"
 #include "exchange/map.h"
 #include "kernels/finish.h"
@@ -60,6 +61,14 @@ struct Epoch {
   exchange::ChunkMap map;
   std::vector<std::shared_ptr<TensorState>> states;  // Per tensor; null without an optimizer.
   std::shared_ptr<ClipState> clip;                   // Null unless a tensor clips.
+  // Chunk rounds completed, by shard: each shard writes its own.
+  mutable std::vector<base::Counter> completed_rounds;
+
+  uint64_t rounds() const {
+    uint64_t sum = 0;
+    for (const base::Counter& counter : completed_rounds) sum += counter.get();
+    return sum;
+  }
 };
 
 }  // namespace phub::hub

@@ -52,7 +52,6 @@ Status Hub::build(const config::HubConfig& config) {
   SessionServerOptions server;
   server.path = config.listen.substr(kShmScheme.size());
   server.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
-  server.join_timeout = std::chrono::milliseconds(config.join_timeout_ms);
   server.sessions_max = config.sessions_max;
   PHUB_TRY_ASSIGN(server_, SessionServer::listen(server));
 
@@ -78,6 +77,7 @@ Status Hub::build(const config::HubConfig& config) {
   options.shape = shape;
   options.fabric_names = {"shm"};
   options.peer_timeout = server.peer_timeout;
+  options.join_timeout = std::chrono::milliseconds(config.join_timeout_ms);
   options.memory_limit_bytes = config.memory_limit_bytes;
   options.job_memory_limit_bytes = config.job_memory_limit_bytes;
   options.jobs_max = config.jobs_max;

@@ -102,7 +102,7 @@ std::vector<uint32_t> Job::missing_proposals() const {
   return missing;
 }
 
-JobSnapshot Job::snapshot(uint64_t rounds) const {
+JobSnapshot Job::snapshot(std::span<const std::string> fabric_names) const {
   JobSnapshot result;
   result.name = spec.name;
   result.state = state;
@@ -110,17 +110,19 @@ JobSnapshot Job::snapshot(uint64_t rounds) const {
   result.epoch = epoch_number;
   result.chunk_elements = spec.chunk_elements;
   result.memory = memory;
-  result.rounds = rounds;
   result.last_failure = last_failure;
   if (epoch != nullptr) {
     result.tensor_count = static_cast<uint32_t>(epoch->tensors.size());
     for (const TensorSpec& tensor : epoch->tensors) result.element_count += tensor.count;
     result.chunk_count = static_cast<uint32_t>(epoch->map.chunks().size());
     result.imbalance = epoch->map.imbalance();
+    result.rounds = epoch->rounds();
   }
   for (uint32_t rank = 0; rank < members.size(); ++rank) {
     const Member& member = members[rank];
-    result.ranks.push_back({rank, member.state, member.process, member.host, "shm"});
+    const bool is_here = member.session != SessionId{0};
+    result.ranks.push_back({rank, member.state, member.process, member.host,
+                            is_here ? fabric_names[member.fabric] : ""});
   }
   return result;
 }

@@ -53,7 +53,8 @@ struct Job {
   std::vector<std::shared_ptr<TensorState>> states;  // Kept over epochs and failures.
   exchange::MemoryPlan memory;
   std::string last_failure;
-  base::Instant idle_since;  // When the last session went; counts only without sessions.
+  base::Instant waiting_since;  // For ranks to join, or to propose the next epoch.
+  base::Instant idle_since;     // When the last session went; counts only without sessions.
 
   // "rank 2 (process 4711 on node7)".
   std::string describe(uint32_t rank) const;
@@ -63,7 +64,7 @@ struct Job {
   // Ranks that must take part in the next epoch and have not proposed.
   std::vector<uint32_t> missing_proposals() const;
   bool holds_state() const { return !states.empty(); }
-  JobSnapshot snapshot(uint64_t rounds) const;
+  JobSnapshot snapshot(std::span<const std::string> fabric_names) const;
 };
 
 // Empty if a and b are the same table; else the first difference, as a sentence that names both.

@@ -134,7 +134,7 @@ void SessionServer::check_times(base::Instant now) {
   std::vector<std::pair<SessionId, Status>> over;
   for (auto& [id, connection] : connections_) {
     const std::chrono::nanoseconds silence = now - connection.last_heard;
-    const bool is_late = !connection.is_trusted && now - connection.opened > options_.join_timeout;
+    const bool is_late = !connection.is_trusted && now - connection.opened > options_.proof_timeout;
     if (silence > options_.peer_timeout || is_late) {
       over.emplace_back(id,
                         Status(Code::unavailable, is_late ? "it did not prove its secret in time"

@@ -1,7 +1,7 @@
 // Sessions over a Unix socket: accepts workers, moves frames, notices death. One thread.
 //
 // Peers are checked by their credentials: the hub's own user and root are let in, others only when
-// told so. A connection that sends broken bytes, does not prove itself within kJoinPatience, or is
+// told so. A connection that sends broken bytes, does not prove itself within proof_timeout, or is
 // silent for peer_timeout is closed; its neighbours notice nothing.
 #pragma once
 
@@ -20,7 +20,7 @@ namespace phub::hub {
 struct SessionServerOptions {
   std::string path;  // Of the socket; removed when the server goes.
   std::chrono::milliseconds peer_timeout{5000};
-  std::chrono::milliseconds join_timeout{10'000};  // From the connection to the proof.
+  std::chrono::milliseconds proof_timeout{10'000};  // From the connection to the proof.
   uint32_t sessions_max = 4096;
   bool allow_other_users = false;
 };

@@ -109,6 +109,7 @@ void Shard::complete(ShardJob& job, uint32_t slot, float clip_scale) {
     release_block(job, slot, block);
   }
   counters_.results.add(1);
+  job.epoch->completed_rounds[index_].add(1);
   reply_to_contributors(job, slot, round);
   job.states.finish_round(slot);
 }

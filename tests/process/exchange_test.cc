@@ -255,6 +255,47 @@ TEST_F(ExchangeTest, NewTensorsComeByANewEpochAndOldOnesKeepTheirIds) {
   });
 }
 
+TEST_F(ExchangeTest, TimeoutsNameTheRanksThatAreMissing) {
+  start_hub([](config::HubConfig& config) { config.join_timeout_ms = 700; });
+  WorkerOptions wanted = options(0, 3, "incomplete");
+  wanted.join_timeout = std::chrono::milliseconds(200);
+  Result<Worker> worker = Worker::connect(wanted);
+  ASSERT_TRUE(worker.ok()) << worker.status().to_string();
+  const std::vector<TensorSpec> specs = {make_spec("t", 10)};
+  const Status own = worker->register_tensors(specs).status();
+  EXPECT_EQ(own.code(), Code::timed_out) << own.message();
+  EXPECT_NE(own.message().find("ranks 1, 2 did not join"), std::string::npos) << own.message();
+
+  WorkerOptions patient = options(1, 3, "incomplete");
+  Result<Worker> second = Worker::connect(patient);
+  ASSERT_TRUE(second.ok()) << second.status().to_string();
+  const Status hubs = second->register_tensors(specs).status();
+  EXPECT_EQ(hubs.code(), Code::timed_out) << hubs.message();
+  EXPECT_NE(hubs.message().find("rank 2 did not join"), std::string::npos) << hubs.message();
+
+  std::thread late([&] {
+    Result<Worker> one = Worker::connect(options(1, 2, "half"));
+    ASSERT_TRUE(one.ok());
+    ASSERT_TRUE(one->register_tensors(specs).ok());
+    EXPECT_TRUE(one->barrier(std::chrono::seconds(10)).ok());
+  });
+  WorkerOptions hasty = options(0, 2, "half");
+  hasty.wait_timeout = std::chrono::milliseconds(200);
+  Result<Worker> zero = Worker::connect(hasty);
+  ASSERT_TRUE(zero.ok());
+  const auto tensors = zero->register_tensors(specs);
+  ASSERT_TRUE(tensors.ok()) << tensors.status().to_string();
+  std::vector<float> data(10, 1.0f);
+  const Result<Operation> operation = zero->push_pull((*tensors)[0], data.data(), data.data());
+  ASSERT_TRUE(operation.ok());
+  const Status waited = zero->wait(*operation);
+  EXPECT_EQ(waited.code(), Code::timed_out) << waited.message();
+  EXPECT_NE(waited.message().find("rank 1 (process"), std::string::npos) << waited.message();
+  EXPECT_NE(waited.message().find("\"t\""), std::string::npos) << waited.message();
+  EXPECT_TRUE(zero->barrier(std::chrono::seconds(10)).ok());
+  late.join();
+}
+
 TEST_F(ExchangeTest, ATensorOfMoreThanFourGibibytesIsOneTensor) {
   const uint64_t available = static_cast<uint64_t>(::sysconf(_SC_AVPHYS_PAGES)) *
                              static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
