@@ -279,13 +279,13 @@ TEST_F(ExchangeTest, TimeoutsNameTheRanksThatAreMissing) {
     ASSERT_TRUE(one->register_tensors(specs).ok());
     EXPECT_TRUE(one->barrier(std::chrono::seconds(10)).ok());
   });
+  std::vector<float> data(10, 1.0f);  // Outlives the worker: the operation goes on after its time.
   WorkerOptions hasty = options(0, 2, "half");
   hasty.wait_timeout = std::chrono::milliseconds(200);
   Result<Worker> zero = Worker::connect(hasty);
   ASSERT_TRUE(zero.ok());
   const auto tensors = zero->register_tensors(specs);
   ASSERT_TRUE(tensors.ok()) << tensors.status().to_string();
-  std::vector<float> data(10, 1.0f);
   const Result<Operation> operation = zero->push_pull((*tensors)[0], data.data(), data.data());
   ASSERT_TRUE(operation.ok());
   const Status waited = zero->wait(*operation);
