@@ -5,7 +5,8 @@ find_package(nlohmann_json REQUIRED)
 
 phub_test(operate_test
   SOURCES http_test.cc json_test.cc metrics_test.cc
-  DEPS phub::operate PkgConfig::HTTPLIB nlohmann_json::nlohmann_json)
+  DEPS phub::operate PkgConfig::HTTPLIB nlohmann_json::nlohmann_json
+  LABELS concurrent)
 target_compile_definitions(operate_test PRIVATE PHUB_DOCS="${PROJECT_SOURCE_DIR}/docs")
 phub_test(phubctl_test
   SOURCES phubctl_test.cc program_log_test.cc ${PROJECT_SOURCE_DIR}/phub/program_log.cc
