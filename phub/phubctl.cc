@@ -79,13 +79,25 @@ httplib::Result send(const CtlCommand& command, const Request& request) {
   return client.Get(request.path, headers);
 }
 
+const char* reason_of(httplib::Error error) {
+  switch (error) {
+    case httplib::Error::Connection:
+    case httplib::Error::ConnectionTimeout:
+      return "nothing accepts connections";
+    case httplib::Error::Read:
+      return "no answer in time, or the connection was closed";
+    default:
+      return "the request could not be sent";
+  }
+}
+
 CtlResult ask_hub(const CtlCommand& command) {
   const Request request = request_of(command);
   const std::string where = "hub at http " + config::to_text(command.http);
   const httplib::Result reply = send(command, request);
   if (!reply) {
     return {CtlExit::no_hub, "",
-            where + ": " + httplib::to_string(reply.error()) +
+            where + ": " + reason_of(reply.error()) +
                 "; is phubd running there? choose another with --http or PHUB_HTTP"};
   }
   if (reply->status < 200 || reply->status > 299) {

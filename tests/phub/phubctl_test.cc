@@ -129,7 +129,7 @@ TEST_F(PhubctlTest, WithoutAHubTheExitStatusIsThree) {
   server_.reset();
   const CtlResult result = run({"status", "--http", address});
   EXPECT_EQ(result.exit, CtlExit::no_hub);
-  EXPECT_THAT(result.error, HasSubstr("hub at http " + address));
+  EXPECT_THAT(result.error, HasSubstr("http " + address + ": nothing accepts connections"));
   EXPECT_THAT(result.error, HasSubstr("is phubd running there?"));
 }
 
