@@ -14,7 +14,7 @@ namespace phub::transport {
 struct DatagramBootstrap {
   enum class Role : uint8_t { offer = 0, answer = 1 };
   Role role = Role::offer;
-  WireAddress address;
+  WireAddress address = {};
   uint32_t mtu = 0;
   uint32_t link = 0;
   uint64_t cookie = 0;
@@ -22,7 +22,7 @@ struct DatagramBootstrap {
   uint32_t peer_slot_count = 0;
   uint32_t acceptor_puts_max = 0;
   uint32_t connector_puts_max = 0;
-  std::vector<uint32_t> slot_bytes;  // On the wire as runs of equal sizes.
+  std::vector<uint32_t> slot_bytes = {};  // On the wire as runs of equal sizes.
 };
 
 std::string encode(const DatagramBootstrap& bootstrap);

@@ -34,6 +34,7 @@ size_t DatagramFabric::put(std::span<const Put> puts) {
     Link& link = links_[index_of(puts[taken - 1].link)];
     if (link.state == State::up) pump(link);
   }
+  if (taken == 0) return 0;
   wire_->flush();
   timers_at_ = Instant{INT64_MIN};  // The next poll gives the time to what was sent.
   return taken;

@@ -34,6 +34,12 @@ class FaultyFabric final : public Fabric {
   std::string_view name() const override { return inner_->name(); }
   Traits traits() const override { return inner_->traits(); }
   Result<std::span<std::byte>> allocate(size_t bytes) override { return inner_->allocate(bytes); }
+  Status register_memory(std::span<std::byte> memory) override {
+    return inner_->register_memory(memory);
+  }
+  void deregister_memory(std::span<std::byte> memory) override {
+    inner_->deregister_memory(memory);
+  }
   Result<LinkId> open(const LinkOptions& options, Bootstrap* offer) override;
   Status accept(LinkId link, Bootstrap answer) override;
   Result<LinkId> connect(const LinkOptions& options, Bootstrap offer, Bootstrap* answer) override;

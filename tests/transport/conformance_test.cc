@@ -34,6 +34,17 @@ TEST_P(FabricConformance, PutsOfEverySizeArriveWholeBothWays) {
   }
 }
 
+TEST_P(FabricConformance, AcceptorPutsOutOfItsOwnRegisteredMemory) {
+  const Joined link = join(0, {});
+  std::vector<std::byte> own(1000);
+  ASSERT_TRUE(acceptor().register_memory(own).ok());
+  for (uint32_t i = 0; i < own.size(); ++i) own[i] = pattern(9, i);
+  put({.link = link.hub->link, .slot = 1, .tag = 9, .bytes = 1000, .data = own.data()}, *link.hub);
+  expect_arrival(*link.worker, 9, 1000);
+  step_until([&] { return link.hub->sent.size() == 1; });
+  acceptor().deregister_memory(own);
+}
+
 TEST_P(FabricConformance, PayloadLiesInTheSlotItWasPutTo) {
   const Joined link = join(0, {.slot_count = 4, .slot_bytes = 1000});
   for (uint32_t slot = 0; slot < 4; ++slot) {
