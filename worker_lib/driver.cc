@@ -144,7 +144,8 @@ void Driver::sleep(Lock& lock, Instant deadline) {
   interest.operations = waited_;
   if (is_alive && !client_->arm(interest)) return;
   const Instant now = base::now();
-  const Instant until = std::min({deadline, client_->next_deadline(), now + kSleepMax});
+  Instant until = std::min(deadline, now + kSleepMax);
+  if (is_alive) until = std::min(until, client_->next_deadline());
   const int64_t left_ns = std::max<int64_t>(0, (until - now).count());
   const timespec timeout = {left_ns / 1'000'000'000, left_ns % 1'000'000'000};
   // A descriptor of -1 is ignored. After the end the session's stays readable: not of interest.

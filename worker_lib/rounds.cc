@@ -259,6 +259,8 @@ void Rounds::hint_arrivals(const Interest& interest) {
       if (interest.each || tensor.callbacks[0] || tensor.callbacks[1]) consider(wanted);
     }
     if (interest.all) consider(sum);
+    // What waits to be put needs every `sent` that makes room for it.
+    if (!link.queue.empty()) count = 1;
     fabric_->want(link.id, static_cast<uint32_t>(count));
   }
 }

@@ -135,6 +135,24 @@ TEST_P(DriverTest, AnIdleDriverSleeps) {
   EXPECT_LT(arms() - before, 20) << "a sleeper that wakes for nothing burns the hub's core";
 }
 
+TEST_P(DriverTest, AFailedClientIsLeftAsleep) {
+  run({tensor("a", 64)}, false);
+  rig_.fabric->add({.kind = transport::EventKind::lost, .link = transport::LinkId{0}});
+  const auto has_grace = [](const Client& c) { return c.next_deadline().ns != INT64_MAX; };
+  EXPECT_TRUE(driver_->wait({{}, has_grace}, soon()));
+  rig_.session->deliver(exchange::Failure{static_cast<uint8_t>(Code::aborted), "rank 1 is lost"});
+  const auto is_failed = [](const Client& c) { return c.state() == State::failed; };
+  EXPECT_TRUE(driver_->wait({{}, is_failed}, soon()));
+  // The deadline of the grace is in the past for good: who still looked at it would never sleep.
+  const auto looks = [&] {
+    return driver_->with([&](Client&) { return rig_.fabric->deadline_count; });
+  };
+  const int before = looks();
+  const auto never = [](const Client&) { return false; };
+  EXPECT_FALSE(driver_->wait({{}, never}, base::now() + std::chrono::milliseconds(50)));
+  EXPECT_EQ(looks(), before);
+}
+
 INSTANTIATE_TEST_SUITE_P(Progress, DriverTest, testing::Bool(),
                          [](const auto& test) { return test.param ? "ByThread" : "ByCaller"; });
 

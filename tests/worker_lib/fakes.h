@@ -143,6 +143,10 @@ class FakeFabric : public transport::Fabric {
     ++arm_count;
     return events_.empty();
   }
+  transport::Instant next_deadline() const override {
+    ++deadline_count;
+    return {INT64_MAX};
+  }
   void disarm() override { base::drain_event(wake_.get()); }
   void want(transport::LinkId link, uint32_t count) override { wants[index_of(link)] = count; }
 
@@ -176,6 +180,7 @@ class FakeFabric : public transport::Fabric {
   std::map<uint32_t, uint32_t> wants;
   int unreleased = 0;
   int arm_count = 0;
+  mutable int deadline_count = 0;
 
  private:
   struct alignas(64) Line {

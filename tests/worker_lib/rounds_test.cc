@@ -189,6 +189,8 @@ TEST(RoundsTest, AtMostAWindowOfPutsIsUnsentUnlessTheFabricGoesByReference) {
   for (int i = 0; i < 3; ++i) windowed.fabric->sent(windowed.fabric->puts[static_cast<size_t>(i)]);
   windowed.poll();
   EXPECT_EQ(windowed.fabric->puts.size(), 67u);
+  windowed.client->arm({{}, true, false});
+  EXPECT_EQ(windowed.fabric->wants[0], 1u) << "each `sent` makes room for a put that waits";
 
   Rig unlimited({.traits = kByReference});
   unlimited.run({tensor("a", 64 * 100)});
