@@ -67,6 +67,11 @@ Result<Topology> load(const std::string& what, Code code, Describe describe) {
   if (hwloc_topology_init(&raw) != 0) return Status(Code::internal, "hwloc cannot start");
   const Handle topology(raw);
   hwloc_topology_set_io_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
+  // These load GPU libraries into the hub, take seconds, and leak; cores and NICs need none of
+  // them.
+  for (const char* const component : {"cuda", "gl", "levelzero", "nvml", "opencl", "rsmi"}) {
+    hwloc_topology_set_components(raw, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, component);
+  }
   if (describe(raw) != 0 || hwloc_topology_load(raw) != 0) {
     return Status(code, what + ": hwloc cannot read it");
   }

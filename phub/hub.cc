@@ -74,6 +74,7 @@ Status Hub::build(const config::HubConfig& config) {
   options.version = version();
   options.host = host_name();
   options.name = "phubd " + options.version + " on " + options.host;
+  name_ = options.name;
   options.shape = shape;
   options.fabric_names = {"shm"};
   options.peer_timeout = server.peer_timeout;
@@ -97,7 +98,7 @@ void Hub::run() {
   while (!is_stopping_.load(std::memory_order_acquire) && !control_->is_finished()) {
     server_->poll(kControlTick);
   }
-  if (!control_->is_finished()) control_->stop("the hub on this host was stopped");
+  if (!control_->is_finished()) control_->stop(name_ + " was stopped");
   server_->flush(kLastWords);
   const std::scoped_lock lock(mutex_);
   has_ended_ = true;

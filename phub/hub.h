@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "base/thread.h"
@@ -47,6 +48,7 @@ class Hub : public Admin {
   template <typename Answer>
   Answer ask_control(std::function<Answer()> ask);
 
+  std::string name_;
   std::unique_ptr<SessionServer> server_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<Control> control_;

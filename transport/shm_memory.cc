@@ -24,6 +24,11 @@ constexpr int kBlockBytes = 512;  // The unit of st_blocks.
 
 size_t page_bytes() { return static_cast<size_t>(::sysconf(_SC_PAGESIZE)); }
 
+// Touches every page; -1 with errno where that cannot be done.
+int populate(std::span<std::byte> bytes) {
+  return ::madvise(bytes.data(), bytes.size(), MADV_POPULATE_WRITE);
+}
+
 // The mappings of peers' memory that links of this process hold.
 class MappingCache {
  public:
@@ -53,12 +58,8 @@ MappingCache& mapping_cache() {
 
 }  // namespace
 
-void prefault(std::span<std::byte> bytes) {
-#ifdef MADV_POPULATE_WRITE
-  // Kernels before 5.14 say EINVAL; then the first round takes the faults.
-  ::madvise(bytes.data(), bytes.size(), MADV_POPULATE_WRITE);
-#endif
-}
+// On a refusal the first round takes the faults.
+void prefault(std::span<std::byte> bytes) { [[maybe_unused]] const int error = populate(bytes); }
 
 Status OwnMemory::add_region(size_t bytes) {
   const size_t exact = base::align_up(bytes, page_bytes());
@@ -86,17 +87,19 @@ Status OwnMemory::make_present(Region& region, size_t bytes) {
   const size_t wanted = base::align_up(bytes, page_bytes());
   if (wanted <= region.present_bytes) return {};
   const size_t more = wanted - region.present_bytes;
-  // fallocate fails where touching would end in SIGBUS.
-  int error = 0;
-  do {
-    error = ::fallocate(region.fd.get(), 0, static_cast<off_t>(region.present_bytes),
-                        static_cast<off_t>(more));
-  } while (error != 0 && errno == EINTR);
+  // Through the mapping, so that its advice counts and huge pages come where the machine gives
+  // shared memory any; an error where touching would end in SIGBUS.
+  int error = populate(region.mapping.bytes().subspan(region.present_bytes, more));
+  if (error != 0 && errno == EINVAL) {  // Linux before 5.14.
+    do {
+      error = ::fallocate(region.fd.get(), 0, static_cast<off_t>(region.present_bytes),
+                          static_cast<off_t>(more));
+    } while (error != 0 && errno == EINTR);
+  }
   if (error != 0) {
     return Status(Code::resource_exhausted, "allocate " + std::to_string(more) +
                                                 " bytes of shared memory: " + base::errno_text());
   }
-  prefault(region.mapping.bytes().subspan(region.present_bytes, more));
   region.present_bytes = wanted;
   return {};
 }
