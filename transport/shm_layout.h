@@ -48,6 +48,7 @@ struct RingHeader {
   base::SpscIndexes releases;
   base::SpscIndexes replies;
 };
+static_assert(sizeof(RingHeader) == 512);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 // One place more than can be unfinished: the closing record always fits.
