@@ -67,16 +67,23 @@ void Control::on_close(SessionId id, const Status& reason) {
   if (member.state == RankState::left) return erase_if_over(job->spec.name);
   if (job->state == JobState::forming) {  // Nothing was agreed: nobody else notices.
     member = Member();
-    if (job->proposer == session.rank) job->proposal.clear();
-    if (job->proposal.empty()) {
-      for (Member& other : job->members) other.has_proposed = false;
-    }
+    if (job->proposer == session.rank) hand_over_proposal(*job);
     return erase_if_over(job->spec.name);
   }
   member.state = RankState::lost;
   fail_job(*job, session.rank,
            Status(Code::aborted,
                   who + " of job \"" + job->spec.name + "\" is lost: " + reason.message()));
+}
+
+// The table stays as long as somebody who proposed the same is there: workers say it once.
+void Control::hand_over_proposal(Job& job) {
+  for (uint32_t rank = 0; rank < job.members.size(); ++rank) {
+    if (!job.members[rank].has_proposed) continue;
+    job.proposer = rank;
+    return;
+  }
+  job.proposal.clear();
 }
 
 void Control::on_rank_fault(const RankFault& fault) {

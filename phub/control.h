@@ -95,6 +95,7 @@ class Control {
   void refuse(SessionId session, const Status& status);
   void fail_job(Job& job, uint32_t culprit, const Status& status);
   void forget(Job& job);
+  void hand_over_proposal(Job& job);
   void erase_if_over(const std::string& name);
   void expire();
   uint64_t memory_used() const;

@@ -18,9 +18,7 @@ Shard::Shard(uint32_t index, std::vector<std::unique_ptr<transport::Fabric>> fab
       fabrics_(std::move(fabrics)),
       stores_(stores),
       on_fault_(std::move(on_fault)),
-      owners_(fabrics_.size()) {
-  backlog_.reserve(2 * kRankCountMax);
-}
+      owners_(fabrics_.size()) {}
 
 size_t Shard::poll(base::Instant now) {
   now_ = now;
@@ -31,7 +29,6 @@ size_t Shard::poll(base::Instant now) {
     for (size_t e = 0; e < count; ++e) on_event(i, events[e]);
     work += count;
   }
-  if (!backlog_.empty()) flush_backlog();
   work += advance_jobs();
   counters_.polls.add(1);
   if (work == 0) counters_.idle_polls.add(1);
@@ -145,7 +142,8 @@ size_t Shard::advance_jobs() {
     if (++next_job_ >= jobs_.size()) next_job_ = 0;
     ShardJob& job = *jobs_[next_job_];
     if (job.epoch->clip != nullptr) open_clip_step(job);
-    for (size_t k = 0; k < kAdvancesPerPoll && backlog_.empty(); ++k) {
+    if (!job.backlog.empty()) flush_backlog(job);
+    for (size_t k = 0; k < kAdvancesPerPoll && job.backlog.empty(); ++k) {
       if (job.work.empty() || !job.is_running) break;
       advance(job, job.work.pop());
       ++advanced;
@@ -163,12 +161,13 @@ void Shard::open_clip_step(ShardJob& job) {
   job.clip_staged.clear();
 }
 
-void Shard::flush_backlog() {
+// A job whose rank takes no results stalls, and nobody else does.
+void Shard::flush_backlog(ShardJob& job) {
   size_t kept = 0;
-  for (auto& [fabric, put] : backlog_) {
-    if (fabrics_[fabric]->put({&put, 1}) == 0) backlog_[kept++] = {fabric, put};
+  for (auto& [fabric, put] : job.backlog) {
+    if (fabrics_[fabric]->put({&put, 1}) == 0) job.backlog[kept++] = {fabric, put};
   }
-  backlog_.resize(kept);
+  job.backlog.resize(kept);
 }
 
 }  // namespace phub::hub

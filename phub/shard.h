@@ -99,7 +99,7 @@ class Shard {
   void answer_pulls(ShardJob& job, uint32_t slot);
   void reply(ShardJob& job, uint32_t slot, uint32_t rank, uint32_t round, exchange::Verb verb,
              const std::byte* result, uint32_t version);
-  void flush_backlog();
+  void flush_backlog(ShardJob& job);
 
   const uint32_t index_;
   std::vector<std::unique_ptr<transport::Fabric>> fabrics_;
@@ -109,8 +109,7 @@ class Shard {
   ShardCounters counters_;
   base::Instant now_;
   std::vector<std::unique_ptr<ShardJob>> jobs_;
-  std::vector<std::vector<LinkOwner>> owners_;                // By fabric, then by link.
-  std::vector<std::pair<uint32_t, transport::Put>> backlog_;  // Puts that found their fabric full.
+  std::vector<std::vector<LinkOwner>> owners_;  // By fabric, then by link.
   size_t next_job_ = 0;
   std::array<const void*, kernels::kFoldSourcesMax> sources_{};
   std::array<void*, kRankCountMax + 1> outputs_{};

@@ -231,8 +231,8 @@ void Shard::reply(ShardJob& job, uint32_t slot, uint32_t rank, uint32_t round, e
   put.cookie = uint64_t{slot} << 1 | version;
   if (!link.has_windows) job.borrow(slot, version, rank);
   counters_.replied_bytes.add(put.bytes);
-  if (!backlog_.empty() || fabrics_[link.fabric]->put({&put, 1}) == 0) {
-    backlog_.emplace_back(link.fabric, put);
+  if (!job.backlog.empty() || fabrics_[link.fabric]->put({&put, 1}) == 0) {
+    job.backlog.emplace_back(link.fabric, put);
   }
 }
 

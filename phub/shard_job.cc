@@ -60,6 +60,7 @@ ShardJob::ShardJob(std::shared_ptr<const Epoch> epoch_in, uint32_t shard_in,
       pulls_(chunks_.size() * states.block_count()),
       pull_count_(chunks_.size()) {
   settings_.reserve(kSettingsKept + 1);
+  backlog.reserve(2 * epoch->rank_count);
 }
 
 Status ShardJob::allocate(const LandingNeeds& needs) {

@@ -123,6 +123,8 @@ class ShardJob {
   std::vector<uint32_t> clip_staged;  // Slots whose norm is in and step is not done.
   uint32_t clip_steps = 0;            // Steps of ClipState that this shard has done.
   bool is_running = false;            // All links accepted.
+  // Puts that found their fabric full, by fabric; until they are gone the job does not advance.
+  std::vector<std::pair<uint32_t, transport::Put>> backlog;
 
   std::span<const OwnedChunk> chunks() const { return chunks_; }
 

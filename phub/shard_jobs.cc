@@ -38,6 +38,7 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
     transport::LinkOptions options;
     options.slots = installed.slots_for(rank);
     options.peer_slot_count = installed.chunk_count();
+    for (const transport::Slot& slot : options.slots) options.peer_slot_bytes.push_back(slot.bytes);
     options.acceptor_puts_max = exchange::puts_max(installed.chunk_count());
     options.connector_puts_max = exchange::puts_max(installed.chunk_count());
     Result<transport::LinkId> id = fabric.open(options, &offers[rank]);
@@ -75,11 +76,6 @@ void Shard::remove(JobId job_id) {
     owners_[link.fabric][transport::index_of(link.link)] = {};
     fabrics_[link.fabric]->close(link.link);
   }
-  std::erase_if(backlog_, [&](const auto& entry) {
-    return std::any_of(job->links.begin(), job->links.end(), [&](const RankLink& link) {
-      return link.is_open && link.fabric == entry.first && link.link == entry.second.link;
-    });
-  });
   if (!job->results().empty()) {
     for (const std::unique_ptr<transport::Fabric>& fabric : fabrics_) {
       fabric->deregister_memory(job->results());
@@ -97,6 +93,9 @@ void Shard::remove_rank(JobId job_id, uint32_t rank) {
   RankLink& link = job->links[rank];
   owners_[link.fabric][transport::index_of(link.link)] = {};
   fabrics_[link.fabric]->close(link.link);
+  std::erase_if(job->backlog, [&](const auto& entry) {
+    return entry.first == link.fabric && entry.second.link == link.link;
+  });
   link.is_open = false;
   job->give_back_all(rank);
   for (uint32_t slot = 0; slot < job->chunk_count(); ++slot) {
