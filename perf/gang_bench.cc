@@ -124,7 +124,7 @@ class Bench {
       targets[r] = reinterpret_cast<float*>(targets_[r].data()) + first;
     }
     exchange(std::span<const float* const>(sources, sources_.size()),
-             std::span<float* const>(targets, targets_.size()), count);
+             std::span<float* const>(targets, targets_.size()), count, 1024);
   }
 
   uint32_t threads_ = 1;

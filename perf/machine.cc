@@ -24,6 +24,21 @@ std::string field_of(const std::string& path, const std::string& key) {
   return "";
 }
 
+// Bytes of the first core's cache of this level, as the kernel tells it; 0: it does not. (The C
+// library's answer is the sum over all cores of the processor on some machines.)
+uint64_t cache_bytes(const std::string& level) {
+  for (int index = 0; index < 8; ++index) {
+    const std::string folder =
+        "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+    std::ifstream level_file(folder + "level");
+    std::ifstream size_file(folder + "size");
+    std::string found;
+    uint64_t kib = 0;
+    if (level_file >> found && found == level && size_file >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
 }  // namespace
 
 Machine this_machine() {
@@ -37,10 +52,8 @@ Machine this_machine() {
   struct sysinfo info = {};
   sysinfo(&info);
   machine.memory_bytes = uint64_t{info.totalram} * info.mem_unit;
-  const long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-  const long l3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  machine.l2_bytes = l2 > 0 ? static_cast<uint64_t>(l2) : 0;
-  machine.l3_bytes = l3 > 0 ? static_cast<uint64_t>(l3) : 0;
+  machine.l2_bytes = cache_bytes("2");
+  machine.l3_bytes = cache_bytes("3");
   machine.revision = PHUB_REVISION;
   return machine;
 }

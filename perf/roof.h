@@ -26,7 +26,7 @@ class HubRoof {
   // resource_exhausted: no memory.
   static Result<HubRoof> create(uint64_t bytes, uint32_t ranks, uint32_t thread_count);
 
-  // Microseconds of one exchange; the best of a few passes.
+  // Microseconds of one exchange; the best of a few passes in each block size.
   double measure_us();
 
  private:

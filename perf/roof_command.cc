@@ -18,7 +18,7 @@ constexpr Flag kFlags[] = {
     {"threads", "threads, a list", "1,2"},
     {"ranks", "ranks of the hub's bound, a list", "2,4,8"},
     {"hub-size", "bytes per rank of the hub's bound, a list", "32KiB,1MiB,64MiB"},
-    {"seconds", "milliseconds per try", "50"},
+    {"milliseconds", "per try", "50"},
     {"json", "one JSON object a line instead of a table", "", true},
 };
 
@@ -71,7 +71,7 @@ Status measure_level(const Level& level, uint32_t threads, double seconds, const
 
 Status measure(const Arguments& arguments) {
   const Printer printer{arguments.is_set("json")};
-  PHUB_TRY_ASSIGN(const uint64_t ms, arguments.number("seconds", 1, 10'000));
+  PHUB_TRY_ASSIGN(const uint64_t ms, arguments.number("milliseconds", 1, 10'000));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> threads, arguments.numbers("threads", 1, 1024));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> ranks, arguments.numbers("ranks", 1, 1024));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> sizes, arguments.byte_sizes("hub-size"));

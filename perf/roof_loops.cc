@@ -68,17 +68,35 @@ void add_to(const float* source, float* target, size_t count) {
   }
 }
 
-// In blocks of 4 KiB: sums wait in the L1 cache until every target has got them, so each target is
-// written in runs of whole lines.
+// Sums wait in the L1 cache until every target has got them, so each target is written in runs of
+// whole lines. Four sums at a time: enough loads in flight from each source.
 void exchange_blocks(const float* const* sources, size_t source_count, float* const* targets,
-                     size_t target_count, size_t count) {
-  constexpr size_t kBlock = 1024;
-  alignas(64) float sums[kBlock];
+                     size_t target_count, size_t count, size_t block) {
+  alignas(64) float sums[4096];
   const hn::ScalableTag<float> tag;
   const size_t lanes = hn::Lanes(tag);
-  for (size_t first = 0; first < count; first += kBlock) {
-    const size_t length = count - first < kBlock ? count - first : kBlock;
-    for (size_t i = 0; i + lanes <= length; i += lanes) {
+  for (size_t first = 0; first < count; first += block) {
+    const size_t length = count - first < block ? count - first : block;
+    size_t i = 0;
+    for (; i + 4 * lanes <= length; i += 4 * lanes) {
+      const float* source = sources[0] + first + i;
+      auto a = hn::Load(tag, source);
+      auto b = hn::Load(tag, source + lanes);
+      auto c = hn::Load(tag, source + 2 * lanes);
+      auto d = hn::Load(tag, source + 3 * lanes);
+      for (size_t s = 1; s < source_count; ++s) {
+        source = sources[s] + first + i;
+        a = hn::Add(a, hn::Load(tag, source));
+        b = hn::Add(b, hn::Load(tag, source + lanes));
+        c = hn::Add(c, hn::Load(tag, source + 2 * lanes));
+        d = hn::Add(d, hn::Load(tag, source + 3 * lanes));
+      }
+      hn::Store(a, tag, sums + i);
+      hn::Store(b, tag, sums + i + lanes);
+      hn::Store(c, tag, sums + i + 2 * lanes);
+      hn::Store(d, tag, sums + i + 3 * lanes);
+    }
+    for (; i + lanes <= length; i += lanes) {
       auto sum = hn::Load(tag, sources[0] + first + i);
       for (size_t s = 1; s < source_count; ++s) {
         sum = hn::Add(sum, hn::Load(tag, sources[s] + first + i));
@@ -86,7 +104,7 @@ void exchange_blocks(const float* const* sources, size_t source_count, float* co
       hn::Store(sum, tag, sums + i);
     }
     for (size_t t = 0; t < target_count; ++t) {
-      for (size_t i = 0; i + lanes <= length; i += lanes) {
+      for (i = 0; i + lanes <= length; i += lanes) {
         hn::Stream(hn::Load(tag, sums + i), tag, targets[t] + first + i);
       }
     }
@@ -122,10 +140,10 @@ void copy_streaming(std::span<const float> source, float* target) {
 void add(std::span<const float> source, float* target) {
   HWY_DYNAMIC_DISPATCH(add_to)(source.data(), target, source.size());
 }
-void exchange(std::span<const float* const> sources, std::span<float* const> targets,
-              size_t count) {
+void exchange(std::span<const float* const> sources, std::span<float* const> targets, size_t count,
+              size_t block_floats) {
   HWY_DYNAMIC_DISPATCH(exchange_blocks)
-  (sources.data(), sources.size(), targets.data(), targets.size(), count);
+  (sources.data(), sources.size(), targets.data(), targets.size(), count, block_floats);
 }
 
 }  // namespace phub::perf

@@ -19,7 +19,11 @@ void copy_streaming(std::span<const float> source, float* target);  // Non-tempo
 void add(std::span<const float> source, float* target);             // target += source.
 
 // What a hub does to one chunk at the very least: the sum of all sources into every target, by
-// non-temporal stores. N reads and N writes per element.
-void exchange(std::span<const float* const> sources, std::span<float* const> targets, size_t count);
+// non-temporal stores. N reads and N writes per element, in blocks of block_floats (at most
+// kExchangeBlocks' largest): which block is best depends on the machine and on N, so a bound is the
+// best over all of them.
+constexpr size_t kExchangeBlocks[] = {64, 256, 1024, 4096};
+void exchange(std::span<const float* const> sources, std::span<float* const> targets, size_t count,
+              size_t block_floats = 1024);
 
 }  // namespace phub::perf
