@@ -296,6 +296,44 @@ TEST_F(ExchangeTest, TimeoutsNameTheRanksThatAreMissing) {
   late.join();
 }
 
+TEST_F(ExchangeTest, ATableOutlivesItsFirstProposer) {
+  start_hub();
+  const std::vector<TensorSpec> specs = {make_spec("t", 10)};
+  std::thread patient;
+  {
+    WorkerOptions hasty = options(0, 3);
+    hasty.join_timeout = std::chrono::milliseconds(100);
+    Result<Worker> first = Worker::connect(hasty);
+    ASSERT_TRUE(first.ok());
+    EXPECT_EQ(first->register_tensors(specs).status().code(), Code::timed_out);
+    patient = std::thread([&] {
+      Result<Worker> worker = Worker::connect(options(1, 3));
+      ASSERT_TRUE(worker.ok());
+      const auto tensors = worker->register_tensors(specs);
+      EXPECT_TRUE(tensors.ok()) << tensors.status().to_string();
+      EXPECT_TRUE(worker->barrier().ok());
+    });
+    const auto rank_has_proposed = [&] {  // Rank 1's proposal came after rank 0's.
+      return first->register_tensors(specs).status().message().find("rank 2 did not join") !=
+             std::string::npos;
+    };
+    for (int i = 0; i < 100 && !rank_has_proposed(); ++i) {
+    }
+  }
+  std::vector<std::thread> others;
+  for (const uint32_t rank : {0u, 2u}) {
+    others.emplace_back([&, rank] {
+      Result<Worker> worker = Worker::connect(options(rank, 3));
+      ASSERT_TRUE(worker.ok()) << worker.status().to_string();
+      const auto tensors = worker->register_tensors(specs);
+      EXPECT_TRUE(tensors.ok()) << tensors.status().to_string();
+      EXPECT_TRUE(worker->barrier().ok());
+    });
+  }
+  for (std::thread& other : others) other.join();
+  patient.join();
+}
+
 TEST_F(ExchangeTest, ATensorOfMoreThanFourGibibytesIsOneTensor) {
   const uint64_t available = static_cast<uint64_t>(::sysconf(_SC_AVPHYS_PAGES)) *
                              static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
