@@ -127,12 +127,23 @@ Status Worker::Impl::wait_all(Milliseconds timeout) {
 }
 
 Status Worker::Impl::barrier(Milliseconds timeout) {
-  // One barrier of a rank at a time: that is what the hub counts.
-  const std::unique_lock turn(barrier_turn_, timeout);
-  if (!turn.owns_lock()) {
+  // One barrier of a rank at a time: that is what the hub counts. (No std::timed_mutex: the thread
+  // sanitizer of g++ 12 does not know it.)
+  std::unique_lock lock(barrier_mutex_);
+  if (!barrier_free_.wait_for(lock, timeout, [&] { return !is_in_barrier_; })) {
     return Status(Code::timed_out, "barrier: " + client::timed_out_after(timeout) +
                                        ": another thread's barrier has not ended");
   }
+  is_in_barrier_ = true;
+  lock.unlock();
+  const Status status = own_barrier(timeout);
+  lock.lock();
+  is_in_barrier_ = false;
+  barrier_free_.notify_one();
+  return status;
+}
+
+Status Worker::Impl::own_barrier(Milliseconds timeout) {
   const Result<uint64_t> id = driver_->with([](Client& c) { return c.begin_barrier(); });
   if (!id.ok()) return id.status();
   if (!wait_for([&](const Client& c) { return is_over(c) || c.is_barrier_done(*id); }, timeout)) {

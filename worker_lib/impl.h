@@ -4,6 +4,7 @@
 
 #include <phub/worker.h>
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -38,6 +39,7 @@ class Worker::Impl {
   Result<TensorSpec> find_tensor(const char* call, TensorId tensor);
 
  private:
+  Status own_barrier(Milliseconds timeout);
   bool wait_for(std::function<bool(const client::Client&)> is_over, Milliseconds timeout);
   // The hub's answer to who is late, about `subject`; never empty.
   std::string who_is_late(const std::string& subject);
@@ -45,7 +47,9 @@ class Worker::Impl {
 
   const WorkerOptions options_;
   std::unique_ptr<client::Driver> driver_;
-  std::timed_mutex barrier_turn_;
+  std::mutex barrier_mutex_;
+  std::condition_variable barrier_free_;
+  bool is_in_barrier_ = false;
 };
 
 }  // namespace phub
