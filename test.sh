@@ -52,13 +52,16 @@ step() {
   fi
 }
 
+configure() {
+  say "$1: build"
+  step "$1" configure cmake --preset "$1" "${launcher[@]}"
+}
+
 # build STAGE TARGET...: without targets everything.
 build() {
   local stage=$1
   shift
-  say "$stage: build"
-  step "$stage" configure cmake --preset "$stage" "${launcher[@]}" &&
-    step "$stage" build cmake --build "build/$stage" --parallel "$jobs" ${1:+--target "$@"}
+  step "$stage" build cmake --build "build/$stage" --parallel "$jobs" ${1:+--target "$@"}
 }
 
 # run STAGE CTEST_ARGUMENT...: the whole output is kept, because the summary counts its cases.
@@ -82,7 +85,7 @@ targets_of() {
     done
 }
 
-run_dev() { build dev && run dev; }
+run_dev() { configure dev && build dev && run dev; }
 
 run_format() {
   say format
@@ -90,23 +93,19 @@ run_format() {
     -print0 | step format clang-format xargs -0 clang-format-14 --dry-run -Werror
 }
 
-run_asan() { build asan && run asan -LE 'unsanitized|fuzz'; }
+run_asan() { configure asan && build asan && run asan -LE 'unsanitized|fuzz'; }
 
-run_tsan() {
-  say "tsan: build"
-  step tsan configure cmake --preset tsan "${launcher[@]}" || return
+# run_label STAGE LABEL: builds and runs only the tests that have the label.
+run_label() {
+  configure "$1" || return
   local targets
-  mapfile -t targets < <(targets_of tsan -L concurrent)
-  build tsan "${targets[@]}" && run tsan -L concurrent
+  mapfile -t targets < <(targets_of "$1" -L "$2")
+  build "$1" "${targets[@]}" && run "$1" -L "$2"
 }
 
-run_fuzz() {
-  say "fuzz: build"
-  step fuzz configure cmake --preset fuzz "${launcher[@]}" || return
-  local targets
-  mapfile -t targets < <(targets_of fuzz -L fuzz)
-  build fuzz "${targets[@]}" && run fuzz -L fuzz
-}
+run_tsan() { run_label tsan concurrent; }
+
+run_fuzz() { run_label fuzz fuzz; }
 
 say packages
 step packages install cmake/install-packages.sh test

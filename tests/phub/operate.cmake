@@ -11,6 +11,3 @@ target_compile_definitions(operate_test PRIVATE PHUB_DOCS="${PROJECT_SOURCE_DIR}
 phub_test(phubctl_test
   SOURCES phubctl_test.cc program_log_test.cc ${PROJECT_SOURCE_DIR}/phub/program_log.cc
   DEPS phub::ctl phub::operate PkgConfig::SPDLOG nlohmann_json::nlohmann_json)
-if(PHUB_SANITIZE)  # GCC bug 105562: std::regex draws a false warning then.
-  target_compile_options(operate_test PRIVATE -Wno-maybe-uninitialized)
-endif()
