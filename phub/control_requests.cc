@@ -209,7 +209,12 @@ void Control::on_state(SessionId id, Job& job, exchange::StateQuery query) {
       });
 }
 
-void Control::on_leave(SessionId, Job& job, uint32_t rank) {
+void Control::on_leave(SessionId id, Job& job, uint32_t rank) {
+  if (job.state == JobState::forming) {  // Nothing to leave yet: the rank's place is free again.
+    send(id, exchange::Left{});
+    port_->close(id);
+    return on_close(id, Status(Code::unavailable, "left"));
+  }
   on_all_shards<bool>(
       [job_id = job.id, rank](Shard& shard) {
         shard.remove_rank(job_id, rank);
