@@ -94,7 +94,9 @@ run_format() {
 }
 
 # Without hwloc's plugins: their PCI library leaks what it found, and no test needs a NIC.
-run_asan() { configure asan && build asan && HWLOC_PLUGINS_PATH=/none run asan -LE 'unsanitized|fuzz'; }
+run_asan() {
+  configure asan && build asan && HWLOC_PLUGINS_PATH=/none run asan -LE 'unsanitized|fuzz'
+}
 
 # run_label STAGE LABEL: builds and runs only the tests that have the label.
 run_label() {
