@@ -6,6 +6,8 @@
 
 #include <span>
 
+#include "perf/arguments.h"
+
 namespace phub::perf {
 
 using Words = std::span<const char* const>;
@@ -16,6 +18,9 @@ int run_roof(Words words);
 int run_kernels(Words words);
 int run_compare(Words words);
 int run_shard(Words words);
+
+// Whether --help is among the words; then prints the command's options.
+bool print_help(Words words, const char* command, std::span<const Flag> flags);
 
 // Prints "phub-perf: MESSAGE"; 2 for invalid_argument, else 1.
 int fail(const Status& status);

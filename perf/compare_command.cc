@@ -12,6 +12,7 @@ int run_compare(Words words) {
       {"noise", "percent within which rows count as equal", "5"},
       {"fail-if-slower", "exit status 1 when a row of B is slower", "", true},
   };
+  if (print_help(words, "compare A.jsonl B.jsonl", kFlags)) return 0;
   const Result<Arguments> arguments = Arguments::parse(words, kFlags);
   if (!arguments.ok()) return fail(arguments.status());
   if (arguments->positional().size() != 2) {

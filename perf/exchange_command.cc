@@ -266,13 +266,7 @@ class Sweep {
 
 int run_exchange(Words words) {
   const std::vector<Flag> flags = exchange_flags();
-  for (const std::string_view word : words) {
-    if (word == "--help") {
-      std::printf("phub-perf exchange: options; lists are comma separated\n%s",
-                  usage(flags).c_str());
-      return 0;
-    }
-  }
+  if (print_help(words, "exchange: lists are comma separated", flags)) return 0;
   const Result<Arguments> arguments = Arguments::parse(words, flags);
   if (!arguments.ok()) return fail(arguments.status());
   Sweep sweep;

@@ -238,6 +238,7 @@ class Bench {
 }  // namespace
 
 int run_kernels(Words words) {
+  if (print_help(words, "kernels", kFlags)) return 0;
   const Result<Arguments> arguments = Arguments::parse(words, kFlags);
   if (!arguments.ok()) return fail(arguments.status());
   Bench bench;

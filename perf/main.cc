@@ -1,4 +1,5 @@
 // phub-perf: how fast PHub is on this machine, beside what the machine can do and what others do.
+#include <algorithm>
 #include <cstdio>
 #include <string_view>
 
@@ -28,6 +29,13 @@ constexpr Command kCommands[] = {{"exchange", run_exchange}, {"worker", run_work
 int fail(const Status& status) {
   std::fprintf(stderr, "phub-perf: %s\n", status.message().c_str());
   return status.code() == Code::invalid_argument ? 2 : 1;
+}
+
+bool print_help(Words words, const char* command, std::span<const Flag> flags) {
+  const bool is_asked =
+      std::find(words.begin(), words.end(), std::string_view("--help")) != words.end();
+  if (is_asked) std::printf("phub-perf %s\n%s", command, usage(flags).c_str());
+  return is_asked;
 }
 
 }  // namespace phub::perf

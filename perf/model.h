@@ -27,7 +27,7 @@ struct Model {
 Result<Model> parse_model(std::string_view name, std::string_view text);
 
 // The model of this name out of the folder of tables; with a '/' in it, the table at this path.
-// The folder: PHUB_MODELS in the environment, else where the build found or installed it.
+// The folder: PHUB_MODELS in the environment, else perf/models of the source tree.
 Result<Model> load_model(const std::string& name);
 
 // One tensor of `bytes`, at least one element. invalid_argument: not a multiple of element_bytes.

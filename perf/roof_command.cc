@@ -112,8 +112,9 @@ Status measure(const Arguments& arguments) {
 }  // namespace
 
 int run_roof(Words words) {
+  if (print_help(words, "roof", kFlags)) return 0;
   const Result<Arguments> arguments = Arguments::parse(words, kFlags);
-  if (!arguments.ok()) return fail(arguments.status().with_context("\n" + usage(kFlags)));
+  if (!arguments.ok()) return fail(arguments.status());
   const Status status = measure(*arguments);
   return status.ok() ? 0 : fail(status);
 }
