@@ -134,6 +134,7 @@ Result<ChunkMap> ChunkMap::build(std::span<const TensorSpec> tensors, uint32_t c
     chunk.slot = static_cast<uint32_t>(map.by_shard_[chunk.shard].size());
     map.by_shard_[chunk.shard].push_back(number);
   }
+  for (std::vector<uint32_t>& owned : map.by_shard_) owned.shrink_to_fit();
   return map;
 }
 

@@ -14,28 +14,32 @@ namespace phub::exchange {
 constexpr uint64_t kResultVersions = 2;  // This round's result and the one before.
 constexpr uint32_t kRanksPerPass = 8;    // Beyond this a fold needs an accumulator.
 
-// The tables, per chunk: its state machine and constants (one cache line); for each rank a source
-// pointer and an arrival flag, padded to cache lines; for each rank two ring entries, one in each
-// direction.
-constexpr uint64_t kChunkStateBytes = 64;
-constexpr uint64_t kRankSourceBytes = 8 + 1;
-constexpr uint64_t kRingEntryBytes = 32;
-constexpr uint64_t kRingsPerLink = 2;
-constexpr uint64_t table_bytes_per_chunk(uint32_t rank_count) {
-  return kChunkStateBytes + base::align_up(rank_count * kRankSourceBytes, base::kCacheLineBytes) +
-         rank_count * kRingsPerLink * kRingEntryBytes;
-}
+// The tables. Per chunk: its line of the map; at its shard the constants, the state machine and the
+// work queue; for every rank a summand. phub/shard_job.cc holds these numbers to what it allocates.
+constexpr uint64_t kMapBytesPerChunk = sizeof(Chunk) + sizeof(uint32_t);
+constexpr uint64_t kShardBytesPerChunk = 83;
+constexpr uint64_t kShardBytesPerSource = 16;  // For each rank.
+constexpr uint64_t kShardBytesPerBlock = 2;    // For each block of eight ranks.
+
+// What the control thread holds, as measured: sessions, names and options, and what passing them
+// leaves behind in the heap.
+constexpr uint64_t kControlBytesPerJob = 150 << 10;
+constexpr uint64_t kControlBytesPerRank = 10 << 10;
+constexpr uint64_t kControlBytesPerTensor = 750;
 
 struct MemoryPlan {
   uint64_t slot_bytes = 0;    // Input slots: ranks x model, on fabrics whose puts land at the hub.
   uint64_t result_bytes = 0;  // Two versions, on the same fabrics.
   uint64_t accumulator_bytes = 0;  // float32 (or wider) folds: over 8 ranks, or clipping.
   uint64_t optimizer_bytes = 0;    // Weights and moments.
-  uint64_t table_bytes = 0;        // Chunk states, source pointers, queues, rings.
+  uint64_t table_bytes = 0;        // The map, chunk states, summands, queues.
+  uint64_t link_bytes = 0;         // The fabric's: rings and tables of slots.
+  uint64_t control_bytes = 0;      // Sessions, names, options.
 
   // Chunks are padded to 64 bytes everywhere.
   uint64_t total_bytes() const {
-    return slot_bytes + result_bytes + accumulator_bytes + optimizer_bytes + table_bytes;
+    return slot_bytes + result_bytes + accumulator_bytes + optimizer_bytes + table_bytes +
+           link_bytes + control_bytes;
   }
 };
 

@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -47,20 +47,21 @@ SessionStream::SessionStream(base::Fd socket, uint32_t frame_limit)
 Status SessionStream::read(std::vector<Message>& messages) {
   for (size_t total = 0; total < kReadBytesPerCall;) {
     PHUB_TRY_ASSIGN(const size_t count, receive_some());
-    if (count == 0) return {};
+    if (count == 0) break;
     total += count;
     PHUB_TRY(take_frames(messages));
     PHUB_TRY(check_surplus_fds());
   }
+  // A connection is quiet for most of its life, and a hub has many.
+  if (inbox_.empty()) std::vector<std::byte>().swap(inbox_);
   return {};
 }
 
 // Bytes received; 0: none are there now.
 Result<size_t> SessionStream::receive_some() {
   alignas(cmsghdr) char control[CMSG_SPACE(kKernelFdsMax * sizeof(int))];
-  const size_t old_bytes = inbox_.size();
-  inbox_.resize(old_bytes + kReadBytes);
-  iovec place{inbox_.data() + old_bytes, kReadBytes};
+  std::array<std::byte, kReadBytes> bytes;
+  iovec place{bytes.data(), bytes.size()};
   msghdr header{};
   header.msg_iov = &place;
   header.msg_iovlen = 1;
@@ -71,14 +72,12 @@ Result<size_t> SessionStream::receive_some() {
   do {
     count = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   } while (count < 0 && errno == EINTR);
-  const int error = errno;
-  inbox_.resize(old_bytes + static_cast<size_t>(std::max<ssize_t>(count, 0)));
   if (count < 0) {
-    if (error == EAGAIN || error == EWOULDBLOCK) return size_t{0};
-    errno = error;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return size_t{0};
     return over(Code::unavailable, base::errno_text());
   }
   collect_fds(header, inbox_fds_);
+  inbox_.insert(inbox_.end(), bytes.begin(), bytes.begin() + count);
   if (count == 0) {
     const std::string where =
         inbox_.empty() ? "" : " after " + std::to_string(inbox_.size()) + " bytes of a frame";
@@ -115,7 +114,6 @@ Status SessionStream::take_frames(std::vector<Message>& messages) {
     begin += header->frame_bytes();
   }
   inbox_.erase(inbox_.begin(), inbox_.begin() + static_cast<ptrdiff_t>(begin));
-  if (inbox_.empty() && inbox_.capacity() > 4 * kReadBytes) inbox_.shrink_to_fit();
   return {};
 }
 

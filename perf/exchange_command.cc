@@ -131,12 +131,10 @@ void print_notes(const std::vector<Row>& rows) {
       }
       continue;
     }
-    std::printf(
-        "# hub memory (private, KiB): plan %llu, start %llu, after warm-up %llu, end %llu\n",
-        static_cast<unsigned long long>(row.hub_plan_bytes >> 10),
-        static_cast<unsigned long long>(row.hub_start_bytes >> 10),
-        static_cast<unsigned long long>(row.hub_warm_bytes >> 10),
-        static_cast<unsigned long long>(row.hub_end_bytes >> 10));
+    std::printf("# hub memory (KiB): plan %llu, took %llu after warm-up, %llu at the end\n",
+                static_cast<unsigned long long>(row.hub_plan_bytes >> 10),
+                static_cast<unsigned long long>((row.hub_warm_bytes - row.hub_start_bytes) >> 10),
+                static_cast<unsigned long long>((row.hub_end_bytes - row.hub_start_bytes) >> 10));
     if (row.hub_idle_percent >= 0) {
       std::printf("# idle hub: %.2f %% of a core with %u workers connected\n", row.hub_idle_percent,
                   row.workers);

@@ -58,9 +58,21 @@ Machine this_machine() {
   return machine;
 }
 
-uint64_t private_bytes(pid_t process) {
-  const std::string text = field_of("/proc/" + std::to_string(process) + "/status", "RssAnon");
-  return text.empty() ? 0 : std::stoull(text) * 1024;
+uint64_t hub_bytes(pid_t process) {
+  const std::string folder = "/proc/" + std::to_string(process);
+  const std::string anonymous = field_of(folder + "/status", "RssAnon");
+  uint64_t kib = anonymous.empty() ? 0 : std::stoull(anonymous);
+  std::ifstream maps(folder + "/smaps");
+  bool is_ring = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find(" /memfd:") != std::string::npos) {
+      is_ring = line.find("/memfd:phub-rings") != std::string::npos;
+    } else if (is_ring && line.starts_with("Rss:")) {
+      kib += std::stoull(line.substr(4));
+      is_ring = false;
+    }
+  }
+  return kib * 1024;
 }
 
 double cpu_seconds(pid_t process) {

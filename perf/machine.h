@@ -21,8 +21,9 @@ struct Machine {
 
 Machine this_machine();
 
-// Private memory of a process that is in RAM now (RssAnon). 0: no such process.
-uint64_t private_bytes(pid_t process);
+// What a hub holds of the machine's memory now: its own (RssAnon) and the rings that it shares with
+// workers. Their tensors are theirs. 0: no such process.
+uint64_t hub_bytes(pid_t process);
 // Processor time a process has used, all threads, in seconds.
 double cpu_seconds(pid_t process);
 

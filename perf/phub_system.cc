@@ -68,11 +68,11 @@ class Observer {
   Status look() {
     if (hub_.exit_status()) return Status(Code::unavailable, "phubd has ended");
     if (next_stop_ == 1 && (options_.warmup == 0 || board_.reached(1))) {
-      outcome_.hub_warm_bytes = private_bytes(hub_.id());
+      outcome_.hub_warm_bytes = hub_bytes(hub_.id());
       if (options_.warmup != 0) board_.resume(1);
       next_stop_ = 2;
     } else if (next_stop_ == 2 && board_.reached(options_.warmup == 0 ? 1 : 2)) {
-      outcome_.hub_end_bytes = private_bytes(hub_.id());
+      outcome_.hub_end_bytes = hub_bytes(hub_.id());
       if (options_.idle_time.count() > 0) watch_idle();
       board_.resume(2);
       next_stop_ = 3;
@@ -116,7 +116,7 @@ class PhubSystem final : public System {
     PHUB_TRY_ASSIGN(Board board, Board::create(one.workers, options.rounds));
 
     Outcome outcome;
-    outcome.hub_start_bytes = private_bytes(hub.id());
+    outcome.hub_start_bytes = hub_bytes(hub.id());
     std::vector<Process> workers;
     for (uint32_t rank = 0; rank < one.workers; ++rank) {
       std::vector<std::string> argv = {"/proc/self/exe", "worker",

@@ -23,6 +23,7 @@ enum class Verdict : uint8_t {
 class ChunkStates {
  public:
   static constexpr uint32_t kBlockRanks = 8;
+  static constexpr size_t kBytesPerChunk = 12;  // And one for each block.
 
   ChunkStates(uint32_t chunk_count, uint32_t rank_count);
 
@@ -72,6 +73,7 @@ class ChunkStates {
     uint16_t missing = 0;
     uint32_t next_block = 0;
   };
+  static_assert(sizeof(Record) == kBytesPerChunk);
   const uint8_t* arrived_bits(uint32_t chunk) const { return &bits_[size_t{chunk} * block_count_]; }
   uint8_t* arrived_bits(uint32_t chunk) { return &bits_[size_t{chunk} * block_count_]; }
 

@@ -22,6 +22,8 @@ Json memory_of(const exchange::MemoryPlan& memory) {
           {"accumulator_bytes", memory.accumulator_bytes},
           {"optimizer_bytes", memory.optimizer_bytes},
           {"table_bytes", memory.table_bytes},
+          {"link_bytes", memory.link_bytes},
+          {"control_bytes", memory.control_bytes},
           {"total_bytes", memory.total_bytes()}};
 }
 

@@ -146,7 +146,9 @@ void add_job_numbers(const HubSnapshot& hub, Page& page) {
         {"results", job.memory.result_bytes},
         {"accumulators", job.memory.accumulator_bytes},
         {"optimizer", job.memory.optimizer_bytes},
-        {"tables", job.memory.table_bytes}};
+        {"tables", job.memory.table_bytes},
+        {"links", job.memory.link_bytes},
+        {"control", job.memory.control_bytes}};
     for (const auto& [part, bytes] : parts) {
       page.sample(job_label(job) + "," + label("part", part), bytes);
     }

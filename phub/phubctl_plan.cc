@@ -101,6 +101,8 @@ std::string memory_text(const MemoryPlan& shm, const MemoryPlan& other) {
   row("accumulators", shm.accumulator_bytes, other.accumulator_bytes);
   row("optimizer", shm.optimizer_bytes, other.optimizer_bytes);
   row("tables", shm.table_bytes, other.table_bytes);
+  row("links", shm.link_bytes, other.link_bytes);
+  row("control", shm.control_bytes, other.control_bytes);
   row("total", shm.total_bytes(), other.total_bytes());
   return table.text();
 }
@@ -111,6 +113,8 @@ nlohmann::ordered_json memory_json(const MemoryPlan& plan) {
           {"accumulator_bytes", plan.accumulator_bytes},
           {"optimizer_bytes", plan.optimizer_bytes},
           {"table_bytes", plan.table_bytes},
+          {"link_bytes", plan.link_bytes},
+          {"control_bytes", plan.control_bytes},
           {"total_bytes", plan.total_bytes()}};
 }
 

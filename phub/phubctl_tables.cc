@@ -112,7 +112,8 @@ std::string job_text(const Json& job) {
                      ", results " + bytes_of(memory, "result_bytes") + ", accumulators " +
                      bytes_of(memory, "accumulator_bytes") + ", optimizer " +
                      bytes_of(memory, "optimizer_bytes") + ", tables " +
-                     bytes_of(memory, "table_bytes"));
+                     bytes_of(memory, "table_bytes") + ", links " + bytes_of(memory, "link_bytes") +
+                     ", control " + bytes_of(memory, "control_bytes"));
   line("last failure", failure.empty() ? "none" : failure);
 
   Table table({">RANK", "STATE", ">PROCESS", "HOST", "FABRIC"});

@@ -3,16 +3,24 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "exchange/memory_plan.h"
 #include "kernels/reduce.h"
 
 namespace phub::hub {
 namespace {
+
+// The memory plan counts these per chunk: keep it true when one of them changes.
+static_assert(exchange::kShardBytesPerChunk ==
+              sizeof(OwnedChunk) + ChunkStates::kBytesPerChunk + WorkQueue::kBytesPerChunk +
+                  sizeof(exchange::Verb) + sizeof(int64_t) + sizeof(uint16_t));
+static_assert(exchange::kShardBytesPerSource == sizeof(Source));
 
 // Settings of so many steps are kept: more than the eight rounds that can be open.
 constexpr size_t kSettingsKept = 16;
 
 std::vector<OwnedChunk> owned_chunks(const Epoch& epoch, uint32_t shard) {
   std::vector<OwnedChunk> owned;
+  owned.reserve(epoch.map.chunks_of_shard(shard).size());
   for (const uint32_t index : epoch.map.chunks_of_shard(shard)) {
     const exchange::Chunk& chunk = epoch.map.chunks()[index];
     OwnedChunk entry;
@@ -64,18 +72,26 @@ ShardJob::ShardJob(std::shared_ptr<const Epoch> epoch_in, uint32_t shard_in,
 }
 
 Status ShardJob::allocate(const LandingNeeds& needs) {
-  size_t accumulator_bytes = 0;
-  for (uint32_t slot = 0; slot < chunk_count(); ++slot) {
-    result_at_.push_back(result_bytes_);
-    result_bytes_ += base::align_up(chunks_[slot].bytes, base::kCacheLineBytes);
-    accumulator_at_.push_back(accumulator_bytes);
-    if (epoch->rank_count > ChunkStates::kBlockRanks || clips(slot)) {
+  const bool has_many_ranks = epoch->rank_count > ChunkStates::kBlockRanks;
+  if (has_many_ranks || epoch->clip != nullptr) {
+    size_t accumulator_bytes = 0;
+    accumulator_at_.reserve(chunk_count());
+    for (uint32_t slot = 0; slot < chunk_count(); ++slot) {
+      accumulator_at_.push_back(accumulator_bytes);
+      if (!has_many_ranks && !clips(slot)) continue;
       accumulator_bytes +=
           base::align_up(chunks_[slot].elements * kernels::accumulator_size(tensor_of(slot).type),
                          base::kCacheLineBytes);
     }
+    PHUB_TRY_ASSIGN(accumulators_, base::Mapping::anonymous(accumulator_bytes));
   }
-  PHUB_TRY_ASSIGN(accumulators_, base::Mapping::anonymous(accumulator_bytes));
+  if (needs.slots || needs.results) {
+    result_at_.reserve(chunk_count());
+    for (uint32_t slot = 0; slot < chunk_count(); ++slot) {
+      result_at_.push_back(result_bytes_);
+      result_bytes_ += base::align_up(chunks_[slot].bytes, base::kCacheLineBytes);
+    }
+  }
   if (epoch->clip != nullptr) clip_staged.reserve(chunk_count());
   if (needs.slots) {
     PHUB_TRY_ASSIGN(slots_, base::Mapping::anonymous(result_bytes_ * epoch->rank_count));

@@ -38,6 +38,7 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
     transport::LinkOptions options;
     options.slots = installed.slots_for(rank);
     options.peer_slot_count = installed.chunk_count();
+    options.peer_slot_bytes.reserve(options.slots.size());
     for (const transport::Slot& slot : options.slots) options.peer_slot_bytes.push_back(slot.bytes);
     options.acceptor_puts_max = exchange::puts_max(installed.chunk_count());
     options.connector_puts_max = exchange::puts_max(installed.chunk_count());

@@ -14,6 +14,8 @@ namespace phub::hub {
 
 class WorkQueue {
  public:
+  static constexpr size_t kBytesPerChunk = 3 * sizeof(uint32_t);  // And a bit.
+
   // priorities[slot]; slots are [0, priorities.size()).
   explicit WorkQueue(std::span<const int32_t> priorities) : is_queued_(priorities.size(), false) {
     rank_of_slot_.resize(priorities.size());

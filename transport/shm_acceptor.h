@@ -36,6 +36,7 @@ class ShmAcceptor final : public ShmLink {
     std::byte* data = nullptr;  // Null if the slot has no bytes.
     uint32_t bytes = 0;
   };
+  static_assert(kShmTableBytesPerSlot == sizeof(Slot) + sizeof(uint32_t) + sizeof(Window));
 
   WakeLine& own_line() override { return rings_.header->acceptor; }
   WakeLine& peer_line() override { return rings_.header->connector; }

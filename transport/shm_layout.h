@@ -87,6 +87,16 @@ struct ShmRings {
   }
 };
 
+// What one link costs the acceptor in memory: the rings, its tables of both sides' slots, and the
+// ring of finished copies.
+constexpr uint64_t kShmTableBytesPerSlot = sizeof(Slot) + sizeof(uint32_t) + 16;
+inline uint64_t shm_link_bytes(uint32_t slot_count, uint32_t puts_max) {
+  LinkOptions options;
+  options.acceptor_puts_max = options.connector_puts_max = puts_max;
+  return ShmRings::bytes(options) + slot_count * kShmTableBytesPerSlot +
+         ring_capacity(puts_max) * sizeof(uint64_t);
+}
+
 // A private copy of the next record. Without the barrier the compiler might read the shared
 // original once more after the checks, when the peer has changed it.
 template <typename T>

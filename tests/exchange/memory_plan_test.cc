@@ -41,24 +41,31 @@ TEST(MemoryPlanTest, OptimizersKeepFloat32WeightsAndMoments) {
     return plan({tensor(DataType::fp16, 64, kind)}, 2, true).optimizer_bytes;
   };
   EXPECT_EQ(bytes(OptimizerKind::none), 0u);
-  EXPECT_EQ(bytes(OptimizerKind::sgd), 256u);
-  EXPECT_EQ(bytes(OptimizerKind::momentum), 512u);
-  EXPECT_EQ(bytes(OptimizerKind::nesterov), 512u);
-  EXPECT_EQ(bytes(OptimizerKind::adam), 768u);
-  EXPECT_EQ(bytes(OptimizerKind::adamw), 768u);
+  EXPECT_EQ(bytes(OptimizerKind::sgd), 4096u);  // A page each.
+  EXPECT_EQ(bytes(OptimizerKind::momentum), 2 * 4096u);
+  EXPECT_EQ(bytes(OptimizerKind::nesterov), 2 * 4096u);
+  EXPECT_EQ(bytes(OptimizerKind::adam), 3 * 4096u);
+  EXPECT_EQ(bytes(OptimizerKind::adamw), 3 * 4096u);
 }
 
 TEST(MemoryPlanTest, TablesGrowWithChunksAndRanks) {
-  // State 64, sources 2 x 9 padded to 64, two ring entries of 32 for each of 2 ranks.
-  EXPECT_EQ(plan({tensor(DataType::fp32, 64)}, 2, true).table_bytes, 64u + 64 + 128);
-  EXPECT_EQ(plan({tensor(DataType::fp32, 128)}, 2, true).table_bytes, 2u * (64 + 64 + 128));
-  EXPECT_EQ(plan({tensor(DataType::fp32, 64)}, 1024, true).table_bytes, 64u + 9216 + 65536);
+  // The map 36, the shard 83, 16 for each rank's summand, 2 for each block of eight ranks.
+  EXPECT_EQ(plan({tensor(DataType::fp32, 64)}, 2, true).table_bytes, 36u + 83 + 32 + 2);
+  EXPECT_EQ(plan({tensor(DataType::fp32, 128)}, 2, true).table_bytes, 2u * (36 + 83 + 32 + 2));
+  EXPECT_EQ(plan({tensor(DataType::fp32, 64)}, 1024, true).table_bytes, 36u + 83 + 16384 + 256);
+}
+
+TEST(MemoryPlanTest, EveryRankHasALinkToEveryShard) {
+  // Two shards with one chunk each: 18 puts at most, so rings of 32 places, each 52 bytes and a
+  // cookie of 8; the rings' header of 512; 36 for the one slot.
+  const uint64_t link = 512 + 32 * (52 + 8) + 36;
+  EXPECT_EQ(plan({tensor(DataType::fp32, 128)}, 3, true).link_bytes, 3 * 2 * link);
 }
 
 TEST(MemoryPlanTest, TheTotalIsTheSumOfTheParts) {
   const MemoryPlan p = plan({tensor(DataType::fp32, 1000, OptimizerKind::adam)}, 16, false);
   EXPECT_EQ(p.total_bytes(), p.slot_bytes + p.result_bytes + p.accumulator_bytes +
-                                 p.optimizer_bytes + p.table_bytes);
+                                 p.optimizer_bytes + p.table_bytes + p.link_bytes + p.control_bytes);
   EXPECT_GT(p.accumulator_bytes, 0u);
 }
 

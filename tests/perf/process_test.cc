@@ -55,8 +55,8 @@ TEST(MachineTest, TheMachineAndThisProcessAreKnown) {
   EXPECT_GT(machine.cores, 0u);
   EXPECT_GT(machine.memory_bytes, 1u << 20);
   EXPECT_FALSE(machine.revision.empty());
-  EXPECT_GT(private_bytes(getpid()), 0u);
-  EXPECT_EQ(private_bytes(-1), 0u);
+  EXPECT_GT(hub_bytes(getpid()), 0u);
+  EXPECT_EQ(hub_bytes(-1), 0u);
   EXPECT_GE(cpu_seconds(getpid()), 0.0);
 }
 
