@@ -65,7 +65,8 @@ TEST(MemoryPlanTest, EveryRankHasALinkToEveryShard) {
 TEST(MemoryPlanTest, TheTotalIsTheSumOfTheParts) {
   const MemoryPlan p = plan({tensor(DataType::fp32, 1000, OptimizerKind::adam)}, 16, false);
   EXPECT_EQ(p.total_bytes(), p.slot_bytes + p.result_bytes + p.accumulator_bytes +
-                                 p.optimizer_bytes + p.table_bytes + p.link_bytes + p.control_bytes);
+                                 p.optimizer_bytes + p.table_bytes + p.link_bytes +
+                                 p.control_bytes);
   EXPECT_GT(p.accumulator_bytes, 0u);
 }
 
