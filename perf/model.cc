@@ -2,15 +2,21 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+
+#include "perf/process.h"
 
 namespace phub::perf {
 namespace {
 
+// PHUB_MODELS; else where `cmake --install` puts them beside the program; else the source tree's.
 std::string models_folder() {
-  const char* from_environment = std::getenv("PHUB_MODELS");
-  return from_environment != nullptr ? from_environment : PHUB_MODELS_FOLDER;
+  const char* const from_environment = std::getenv("PHUB_MODELS");
+  if (from_environment != nullptr) return from_environment;
+  const std::string installed = program_folder() + "/../share/phub/models";
+  return std::filesystem::is_directory(installed) ? installed : PHUB_MODELS_FOLDER;
 }
 
 }  // namespace

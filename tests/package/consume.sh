@@ -33,3 +33,7 @@ fi
 for program in phubd phubctl phub-perf; do
   "$scratch/phub/bin/$program" --help >"$scratch/$program.help"
 done
+# phub-perf finds its models where they were installed.
+echo "only,1000" >"$scratch/phub/share/phub/models/installed_only.csv"
+"$scratch/phub/bin/phub-perf" exchange --model installed_only --workers 2 --rounds 2 --warmup 1 \
+  --repeats 1 --no-roof >"$scratch/exchange.table"
