@@ -121,7 +121,8 @@ class Worker {
   // Starts one round in which every rank gets root's data. If the tensor has an optimizer, the
   // data becomes the hub's weights: how initial weights are set.
   //   data  [count] elements; read on root, written on all others.
-  // All ranks must name the same root; aborted otherwise, for all.
+  // Name the same root on every rank. aborted, for all: no rank, or several, named themselves.
+  // Where just one did, all ranks get its data, whatever root the others named.
   Result<Operation> broadcast(TensorId tensor, void* data, Rank root, Callback callback = {});
 
   // Returns when the operation has ended: ok, or why not. Waiting twice is allowed.
