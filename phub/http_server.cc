@@ -10,10 +10,10 @@
 #include "base/random.h"
 #include "base/thread.h"
 #include "base/try.h"
-#include "exchange/json_fields.h"
 #include "exchange/session_auth.h"
 #include "phub/json.h"
 #include "phub/metrics.h"
+#include "phub/new_job.h"
 
 namespace phub::hub {
 namespace {
@@ -77,35 +77,6 @@ Status status_of_http(int http, const Request& request) {
   }
   if (http >= 500) return Status(Code::internal, "HTTP " + std::to_string(http));
   return Status(Code::invalid_argument, "request: not valid HTTP (" + std::to_string(http) + ")");
-}
-
-struct NewJob {
-  JobSpec spec;
-  bool is_secret_ours = false;
-};
-
-Result<NewJob> parse_new_job(const std::string& body) {
-  PHUB_TRY_ASSIGN(exchange::JsonDocument document, exchange::JsonDocument::parse(body));
-  exchange::JsonObject root = document.root();
-  NewJob job;
-  job.spec.name = root.text("name", exchange::TextRule::token, 64);
-  job.spec.rank_count = static_cast<uint32_t>(root.number("rank_count", 1, kRankCountMax));
-  if (root.has("chunk_elements")) {
-    job.spec.chunk_elements = static_cast<uint32_t>(root.number("chunk_elements", 64, 4'194'304));
-    if (job.spec.chunk_elements % 64 != 0) {
-      root.fail("chunk_elements", "want a multiple of 64");
-    }
-  }
-  if (root.has("secret")) {
-    job.spec.secret = root.text("secret", exchange::TextRule::line, 512);
-    if (job.spec.secret.empty()) root.fail("secret", "want at least one character, or no field");
-  }
-  PHUB_TRY(document.status());
-  if (job.spec.secret.empty()) {
-    job.spec.secret = exchange::make_nonce();
-    job.is_secret_ours = true;
-  }
-  return job;
 }
 
 // The members of an httplib server plus what its handlers need.

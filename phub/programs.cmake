@@ -5,7 +5,7 @@ pkg_check_modules(SPDLOG REQUIRED IMPORTED_TARGET spdlog)
 find_package(nlohmann_json REQUIRED)
 
 phub_library(operate
-  SOURCES http_server.cc json.cc metrics.cc
+  SOURCES http_server.cc json.cc metrics.cc new_job.cc
   DEPS phub::hub phub::exchange phub::config
   PRIVATE_DEPS PkgConfig::HTTPLIB nlohmann_json::nlohmann_json)
 
