@@ -17,7 +17,7 @@ constexpr uint32_t kRanksPerPass = 8;    // Beyond this a fold needs an accumula
 // The tables. Per chunk: its line of the map; at its shard the constants, the state machine and the
 // work queue; for every rank a summand. phub/shard_job.cc holds these numbers to what it allocates.
 constexpr uint64_t kMapBytesPerChunk = sizeof(Chunk) + sizeof(uint32_t);
-constexpr uint64_t kShardBytesPerChunk = 83;
+constexpr uint64_t kShardBytesPerChunk = 79;
 constexpr uint64_t kShardBytesPerSource = 16;  // For each rank.
 constexpr uint64_t kShardBytesPerBlock = 2;    // For each block of eight ranks.
 

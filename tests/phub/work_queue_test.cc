@@ -20,9 +20,11 @@ TEST(WorkQueueTest, LargerPriorityComesFirstAndEqualsInSlotOrder) {
   EXPECT_EQ(order, (std::vector<uint32_t>{4, 1, 2, 0, 3}));
 }
 
-TEST(WorkQueueTest, RandomPushesAndPopsAgreeWithASet) {
+class WorkQueueSizeTest : public testing::TestWithParam<size_t> {};
+
+TEST_P(WorkQueueSizeTest, RandomPushesAndPopsAgreeWithASet) {
   base::Random random(1);
-  std::vector<int32_t> priorities(200);
+  std::vector<int32_t> priorities(GetParam());
   for (int32_t& priority : priorities) priority = static_cast<int32_t>(random.below(7)) - 3;
   WorkQueue queue(priorities);
   std::set<std::pair<int32_t, uint32_t>> model;  // Falling priority, rising slot.
@@ -32,12 +34,17 @@ TEST(WorkQueueTest, RandomPushesAndPopsAgreeWithASet) {
       queue.push(slot);
       model.emplace(-priorities[slot], slot);
     } else if (!model.empty()) {
+      ASSERT_EQ(queue.front(), model.begin()->second);
       ASSERT_EQ(queue.pop(), model.begin()->second);
       model.erase(model.begin());
     }
     ASSERT_EQ(queue.empty(), model.empty());
   }
 }
+
+// Around the widths of one word and of two levels.
+INSTANTIATE_TEST_SUITE_P(Sizes, WorkQueueSizeTest,
+                         testing::Values(1, 2, 63, 64, 65, 200, 4095, 4096, 4097, 300'000));
 
 }  // namespace
 }  // namespace phub::hub
