@@ -126,6 +126,7 @@ Result<ChunkMap> ChunkMap::build(std::span<const TensorSpec> tensors, uint32_t c
     least.push(load);
   }
 
+  map.gather_runs();
   const std::vector<uint32_t> nic_of_shard = choose_nics(hub);
   map.by_shard_.resize(hub.shards.size());
   for (uint32_t number = 0; number < map.chunks_.size(); ++number) {
@@ -136,6 +137,22 @@ Result<ChunkMap> ChunkMap::build(std::span<const TensorSpec> tensors, uint32_t c
   }
   for (std::vector<uint32_t>& owned : map.by_shard_) owned.shrink_to_fit();
   return map;
+}
+
+// Chunks of one tensor that have the same size may change places without changing any load.
+void ChunkMap::gather_runs() {
+  std::vector<uint32_t> shards;
+  for (size_t tensor = 0; tensor + 1 < tensor_begin_.size(); ++tensor) {
+    uint32_t end = tensor_begin_[tensor + 1];
+    // All but the last are full.
+    if (chunks_[end - 1].element_count != chunks_[tensor_begin_[tensor]].element_count) --end;
+    const auto full =
+        std::span(chunks_).subspan(tensor_begin_[tensor], end - tensor_begin_[tensor]);
+    shards.clear();
+    for (const Chunk& chunk : full) shards.push_back(chunk.shard);
+    std::sort(shards.begin(), shards.end());
+    for (size_t i = 0; i < full.size(); ++i) full[i].shard = shards[i];
+  }
 }
 
 double ChunkMap::imbalance() const {
