@@ -88,7 +88,6 @@ void finish(const FinishInput& input) {
     }
     write_block(input.type, result, input.outputs, first, count, input.stores);
   }
-  fence(input.stores);
 }
 
 void copy_out(DataType type, const void* source, std::span<void* const> outputs, size_t count,
@@ -106,7 +105,6 @@ void copy_out(DataType type, const void* source, std::span<void* const> outputs,
       copy(from, at(output, first * element_bytes), run * element_bytes, stores);
     }
   }
-  fence(stores);
 }
 
 void emit(DataType type, const float* values, std::span<void* const> outputs, size_t count,
@@ -117,7 +115,6 @@ void emit(DataType type, const float* values, std::span<void* const> outputs, si
     const size_t run = std::min(kBlockElements, count - first);
     write_block(type, values + first, outputs, first, run, stores);
   }
-  fence(stores);
 }
 
 }  // namespace phub::kernels

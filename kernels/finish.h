@@ -16,7 +16,7 @@ namespace phub::kernels {
 // How results are written. A policy of the hub, measured by `phub-perf exchange --stores`.
 enum class Stores : uint8_t {
   ordinary,      // Through the cache: for results that the same core reads soon.
-  non_temporal,  // Around the cache: for results that leave; fenced before finish() returns.
+  non_temporal,  // Around the cache: for results that leave. fence() before they are published.
 };
 
 // One optimizer step's numbers, the same for all elements. `step` counts from 1 and only steps that
@@ -66,6 +66,10 @@ void copy_out(DataType type, const void* source, std::span<void* const> outputs,
 // Converts float32 state to `type` (fp32, fp16, bf16) into every output: the answer to a pull.
 void emit(DataType type, const float* values, std::span<void* const> outputs, size_t count,
           Stores stores);
+
+// Makes the results of all earlier finish(), copy_out() and emit() visible before whatever the
+// caller publishes next. Waits for the stores to drain, so: once for many chunks.
+void fence(Stores stores);
 
 // The fp64 sum of squares of accumulator[i] * scale (each product rounded to float32 first), added
 // in element order within 64 interleaved lanes and then lane order: the same on every instruction

@@ -29,7 +29,4 @@ void demote(DataType type, const float* values, void* wire, size_t count);
 // ragged ends through it, and the caller fences when all is written.
 void copy(const void* from, void* to, size_t bytes, Stores stores);
 
-// Makes non-temporal stores visible before whatever the caller publishes next.
-void fence(Stores stores);
-
 }  // namespace phub::kernels

@@ -11,6 +11,7 @@ StepNumbers step_numbers(const StepInput& input) {
 
   StepNumbers numbers;
   numbers.kind = options.kind;
+  if (options.kind == OptimizerKind::none) return numbers;
   numbers.first = input.step <= 1;
   numbers.decays = options.weight_decay != 0.0f;
   numbers.scale = input.gradient_scale;

@@ -8,7 +8,10 @@ namespace phub::hub {
 namespace {
 
 constexpr size_t kEventBatch = 64;
-constexpr size_t kAdvancesPerPoll = 8;
+// What one job may advance in a poll: enough chunks to pay for the fences, few enough bytes for
+// the other jobs and for workers that copy results out.
+constexpr size_t kAdvancesPerPoll = 64;
+constexpr size_t kAdvancedBytesPerPoll = 256 << 10;
 
 }  // namespace
 
@@ -18,7 +21,10 @@ Shard::Shard(uint32_t index, std::vector<std::unique_ptr<transport::Fabric>> fab
       fabrics_(std::move(fabrics)),
       stores_(stores),
       on_fault_(std::move(on_fault)),
-      owners_(fabrics_.size()) {}
+      owners_(fabrics_.size()),
+      replies_(fabrics_.size()) {
+  for (std::vector<transport::Put>& replies : replies_) replies.reserve(kReplyBatch);
+}
 
 size_t Shard::poll(base::Instant now) {
   now_ = now;
@@ -30,6 +36,7 @@ size_t Shard::poll(base::Instant now) {
     work += count;
   }
   work += advance_jobs();
+  for (uint32_t i = 0; i < fabrics_.size(); ++i) send_replies(i);
   counters_.polls.add(1);
   if (work == 0) counters_.idle_polls.add(1);
   return work;
@@ -143,9 +150,12 @@ size_t Shard::advance_jobs() {
     ShardJob& job = *jobs_[next_job_];
     if (job.epoch->clip != nullptr) open_clip_step(job);
     if (!job.backlog.empty()) flush_backlog(job);
-    for (size_t k = 0; k < kAdvancesPerPoll && job.backlog.empty(); ++k) {
-      if (job.work.empty() || !job.is_running) break;
-      advance(job, job.work.pop());
+    size_t bytes = 0;
+    for (size_t k = 0; k < kAdvancesPerPoll && bytes < kAdvancedBytesPerPoll; ++k) {
+      if (job.work.empty() || !job.is_running || !job.backlog.empty()) break;
+      const uint32_t slot = job.work.pop();
+      advance(job, slot);
+      bytes += job.chunks()[slot].bytes;
       ++advanced;
     }
   }
@@ -161,8 +171,25 @@ void Shard::open_clip_step(ShardJob& job) {
   job.clip_staged.clear();
 }
 
+// Whom the fabric has no room for is put into his job's backlog.
+void Shard::send_replies(uint32_t fabric) {
+  std::span<const transport::Put> puts = replies_[fabric];
+  if (puts.empty()) return;
+  kernels::fence(stores_);
+  while (true) {
+    puts = puts.subspan(fabrics_[fabric]->put(puts));
+    if (puts.empty()) break;
+    const transport::Put& refused = puts.front();
+    ShardJob* const job = owners_[fabric][transport::index_of(refused.link)].job;
+    job->backlog.emplace_back(fabric, refused);
+    puts = puts.subspan(1);
+  }
+  replies_[fabric].clear();
+}
+
 // A job whose rank takes no results stalls, and nobody else does.
 void Shard::flush_backlog(ShardJob& job) {
+  kernels::fence(stores_);  // A put publishes all that is staged, releases of results included.
   size_t kept = 0;
   for (auto& [fabric, put] : job.backlog) {
     if (fabrics_[fabric]->put({&put, 1}) == 0) job.backlog[kept++] = {fabric, put};

@@ -39,6 +39,8 @@ struct RankFault {
 
 // In fabric_of_rank: this rank has left and takes no part.
 constexpr uint32_t kNoFabric = UINT32_MAX;
+// Most replies that are put at once.
+constexpr size_t kReplyBatch = 64;
 
 class Shard {
  public:
@@ -99,6 +101,7 @@ class Shard {
   void answer_pulls(ShardJob& job, uint32_t slot);
   void reply(ShardJob& job, uint32_t slot, uint32_t rank, uint32_t round, exchange::Verb verb,
              const std::byte* result, uint32_t version);
+  void send_replies(uint32_t fabric);
   void flush_backlog(ShardJob& job);
 
   const uint32_t index_;
@@ -110,6 +113,8 @@ class Shard {
   base::Instant now_;
   std::vector<std::unique_ptr<ShardJob>> jobs_;
   std::vector<std::vector<LinkOwner>> owners_;  // By fabric, then by link.
+  // Replies to be put when the poll ends, by fabric: one fence for many results.
+  std::vector<std::vector<transport::Put>> replies_;
   size_t next_job_ = 0;
   std::array<const void*, kernels::kFoldSourcesMax> sources_{};
   std::array<void*, kRankCountMax + 1> outputs_{};

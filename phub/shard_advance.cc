@@ -231,9 +231,12 @@ void Shard::reply(ShardJob& job, uint32_t slot, uint32_t rank, uint32_t round, e
   put.cookie = uint64_t{slot} << 1 | version;
   if (!link.has_windows) job.borrow(slot, version, rank);
   counters_.replied_bytes.add(put.bytes);
-  if (!job.backlog.empty() || fabrics_[link.fabric]->put({&put, 1}) == 0) {
+  if (!job.backlog.empty()) {
     job.backlog.emplace_back(link.fabric, put);
+    return;
   }
+  replies_[link.fabric].push_back(put);
+  if (replies_[link.fabric].size() == kReplyBatch) send_replies(link.fabric);
 }
 
 }  // namespace phub::hub
