@@ -21,11 +21,11 @@ constexpr uint64_t kShardBytesPerChunk = 79;
 constexpr uint64_t kShardBytesPerSource = 16;  // For each rank.
 constexpr uint64_t kShardBytesPerBlock = 2;    // For each block of eight ranks.
 
-// What the control thread holds, as measured: sessions, names and options, and what passing them
-// leaves behind in the heap.
-constexpr uint64_t kControlBytesPerJob = 150 << 10;
-constexpr uint64_t kControlBytesPerRank = 10 << 10;
-constexpr uint64_t kControlBytesPerTensor = 750;
+// What the control thread holds, as measured: sessions, names and options, what passing them leaves
+// behind in the heap, and the rest of the pages that the tables end in.
+constexpr uint64_t kControlBytesPerJob = 140 << 10;
+constexpr uint64_t kControlBytesPerRank = 8 << 10;
+constexpr uint64_t kControlBytesPerTensor = 600;
 
 struct MemoryPlan {
   uint64_t slot_bytes = 0;    // Input slots: ranks x model, on fabrics whose puts land at the hub.

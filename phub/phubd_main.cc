@@ -128,8 +128,10 @@ int main_of(const std::vector<std::string>& arguments) {
 }  // namespace phub::hub
 
 int main(int argument_count, char** arguments) {
-  // Blocks of this size and more go back to the system when freed, so that what passes through the
-  // hub while a job is set up does not stay in its heaps. The data path allocates nothing.
+  // What passes through the hub while a job is set up goes back to the system when freed: big
+  // blocks at once, the rest by malloc_trim(), which cannot shrink the arenas of threads. One arena
+  // is enough: the data path allocates nothing.
   ::mallopt(M_MMAP_THRESHOLD, 32 << 10);
+  ::mallopt(M_ARENA_MAX, 1);
   return phub::hub::main_of(std::vector<std::string>(arguments + 1, arguments + argument_count));
 }

@@ -37,6 +37,9 @@ class MemoryTest(unittest.TestCase):
     def test_tables_and_rings(self):
         self.check("--size", "16MiB", "--chunk-bytes", "1KiB", "--workers", "2")
 
+    def test_default_chunks(self):
+        self.check("--size", "64MiB", "--workers", "2")
+
     def test_ranks(self):
         self.check("--size", "16MiB", "--chunk-bytes", "4KiB", "--workers", "3")
 
