@@ -102,15 +102,16 @@ def in_order(systems):
     return sorted(systems, key=lambda name: list(COLORS).index(name) if name in COLORS else 9)
 
 
-def figure(title, subtitle, width=7.6, height=4.4):
+def figure(title, subtitle, machine, width=7.6, height=4.6):
     fig, axes = plt.subplots(figsize=(width, height))
     axes.set_title(title)
     axes.text(0, 1.035, subtitle, transform=axes.transAxes, color=MUTED, fontsize=9.5)
+    fig.text(0.985, 0.015, machine, color=MUTED, fontsize=8, ha="right")
     return fig, axes
 
 
 def save(fig, folder, name, written):
-    fig.tight_layout()
+    fig.tight_layout(rect=(0, 0.035, 1, 1))  # Above the machine.
     for suffix in ("svg", "png"):
         fig.savefig(folder / f"{name}.{suffix}", dpi=160)
     plt.close(fig)
@@ -155,7 +156,7 @@ def plot_by_size(rows, folder, written):
         if max(len(points) for points in systems.values()) < 3:
             continue
         fig, axes = figure(f"Exchange by size, {workers} workers",
-                           f"bytes per worker over median time; {dtype} {op}; {machine_of(group)}")
+                           f"bytes per worker over median time; {dtype} {op}", machine_of(group))
         ends = []
         roof = {row["bytes"]: row["bytes"] / row["roof_us"] / 1e3
                 for row in group if row.get("roof_us")}
@@ -193,7 +194,7 @@ def plot_by_workers(rows, folder, written):
         name = MODELS.get(model, model)
         fig, axes = figure(f"{name} by number of workers",
                            f"median time of one exchange of {human_bytes(group[0]['bytes'])};"
-                           f" {dtype} {op}; {machine_of(group)}")
+                           f" {dtype} {op}", machine_of(group))
         ends = []
         roof = {row["workers"]: row["roof_us"] / 1e3 for row in group if row.get("roof_us")}
         if roof:
@@ -228,9 +229,8 @@ def plot_by_system(rows, folder, written):
         models = sorted(sizes, key=sizes.get)
         order = in_order(systems)
         fig, axes = figure(f"Exchanges per second, {workers} workers",
-                           f"1 / median time, with the machine's roof; {dtype} {op};"
-                           f" {machine_of(group)}",
-                           width=max(5.6, 2.0 + 1.5 * len(models)))
+                           f"1 / median time, with the machine's roof; {dtype} {op}",
+                           machine_of(group), width=max(7.6, 2.0 + 1.5 * len(models)))
         width = 0.8 / len(order)
         for index, system in enumerate(order):
             for place, model in enumerate(models):
@@ -273,7 +273,7 @@ def plot_by_chunk(rows, folder, written):
         name = MODELS.get(model, human_bytes(size))
         rows_here = [row for points in stores.values() for row in points.values()]
         fig, axes = figure(f"{name} by chunk size, {workers} workers",
-                           f"median time of one exchange; {dtype} {op}; {machine_of(rows_here)}")
+                           f"median time of one exchange; {dtype} {op}", machine_of(rows_here))
         ends = []
         shades = {"auto": "#0b6e99", "non_temporal": "#0b6e99", "ordinary": "#5aa9c7"}
         for store, points in sorted(stores.items()):
