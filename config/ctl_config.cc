@@ -150,7 +150,7 @@ Status check_plan(const CtlPlan& plan) {
 }
 
 Status read_http(const po::variables_map& values, std::span<const std::string> environment,
-                 HostPort& http) {
+                 base::HostPort& http) {
   constexpr std::string_view kVariable = "PHUB_HTTP=";
   std::string place;
   std::string text;
@@ -164,7 +164,7 @@ Status read_http(const po::variables_map& values, std::span<const std::string> e
     text = text_of(values, "http");
   }
   if (text.empty()) return Status();
-  const Result<HostPort> address = parse_host_port(text);
+  const Result<base::HostPort> address = base::parse_host_port(text);
   if (!address.ok()) return invalid(place + " = " + text + " " + address.status().message());
   http = *address;
   return Status();

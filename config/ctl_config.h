@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "config/host_port.h"
+#include "base/host_port.h"
 
 namespace phub::config {
 
@@ -49,7 +49,7 @@ struct CtlPlan {
 struct CtlCommand {
   CtlVerb verb = CtlVerb::help;
   std::string job;  // For job, map, late, create, remove.
-  HostPort http{"127.0.0.1", 7070};
+  base::HostPort http{"127.0.0.1", 7070};
   std::string token;   // Of the file --token-file. A secret: never print it.
   std::string secret;  // Of the file --secret-file; empty: the hub makes one.
   bool wants_json = false;

@@ -14,8 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/host_port.h"
 #include "base/log.h"
-#include "config/host_port.h"
 
 namespace phub::config {
 
@@ -29,8 +29,8 @@ enum class Pinning : uint8_t { automatic = 0, on, off };
 // StorePolicy::automatic.
 struct HubConfig {
   std::string listen = "shm:///tmp/phub.sock";
-  std::optional<HostPort> http = HostPort{"127.0.0.1", 7070};  // Absent: no HTTP.
-  uint32_t shards = 1;                                         // At most the cores of the machine.
+  std::optional<base::HostPort> http = base::HostPort{"127.0.0.1", 7070};  // Absent: no HTTP.
+  uint32_t shards = 1;  // At most the cores of the machine.
   Pinning pin = Pinning::automatic;
   bool is_pinned = false;  // What `pin` comes to here: each shard's thread stays on its core.
   uint64_t memory_limit_bytes = 0;

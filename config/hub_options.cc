@@ -66,7 +66,7 @@ Status apply_http(std::string_view value, const Machine&, HubConfig& config) {
     config.http.reset();
     return Status();
   }
-  const Result<HostPort> address = parse_host_port(value);
+  const Result<base::HostPort> address = base::parse_host_port(value);
   if (!address.ok()) return invalid(" " + address.status().message() + ", or off");
   config.http = *address;
   return Status();

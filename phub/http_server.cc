@@ -259,7 +259,7 @@ struct HttpServer::State {
   Routes routes;
   httplib::Server server;
   int listener = -1;  // Owned by `server`.
-  config::HostPort address;
+  base::HostPort address;
   base::Thread thread;
 };
 
@@ -270,11 +270,11 @@ HttpServer::~HttpServer() {
   state_->thread.join();
 }
 
-const config::HostPort& HttpServer::address() const { return state_->address; }
+const base::HostPort& HttpServer::address() const { return state_->address; }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpOptions& options, Admin& admin) {
-  const std::string where = "http " + config::to_text(options.address);
-  if (options.token.empty() && !config::is_loopback(options.address.host)) {
+  const std::string where = "http " + base::to_text(options.address);
+  if (options.token.empty() && !base::is_loopback(options.address.host)) {
     return Status(Code::permission_denied,
                   where +
                       ": not a loopback address, so anybody on the network could stop the hub; "

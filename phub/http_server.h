@@ -15,7 +15,7 @@
 #include <memory>
 #include <string>
 
-#include "config/host_port.h"
+#include "base/host_port.h"
 #include "phub/admin.h"
 
 namespace phub::hub {
@@ -23,8 +23,8 @@ namespace phub::hub {
 constexpr size_t kHttpBodyBytesMax = 64 << 10;
 
 struct HttpOptions {
-  config::HostPort address;  // Port 0: any free one.
-  std::string token;         // Empty: whoever reaches the address may change things.
+  base::HostPort address;  // Port 0: any free one.
+  std::string token;       // Empty: whoever reaches the address may change things.
 };
 
 class HttpServer {
@@ -34,7 +34,7 @@ class HttpServer {
   static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options, Admin& admin);
   ~HttpServer();  // Finishes the requests in progress; takes at most their timeouts.
 
-  const config::HostPort& address() const;  // With the port that was really bound.
+  const base::HostPort& address() const;  // With the port that was really bound.
 
  private:
   struct State;

@@ -93,7 +93,7 @@ const char* reason_of(httplib::Error error) {
 
 CtlResult ask_hub(const CtlCommand& command) {
   const Request request = request_of(command);
-  const std::string where = "hub at http " + config::to_text(command.http);
+  const std::string where = "hub at http " + base::to_text(command.http);
   const httplib::Result reply = send(command, request);
   if (!reply) {
     return {CtlExit::no_hub, "",

@@ -66,9 +66,8 @@ void obey_signals(int signals, int end, Admin& hub) {
 // One line for people and for whoever started this process and waits for it.
 void say_ready(const config::HubCommand& command, const HttpServer* http) {
   const std::string line = std::string("phubd ") + version() + " ready: " + command.config.listen +
-                           ", http " +
-                           (http == nullptr ? "off" : config::to_text(http->address())) + ", " +
-                           std::to_string(command.config.shards) +
+                           ", http " + (http == nullptr ? "off" : base::to_text(http->address())) +
+                           ", " + std::to_string(command.config.shards) +
                            (command.config.shards == 1 ? " shard" : " shards") + "\n";
   std::fputs(line.c_str(), stdout);
   std::fflush(stdout);

@@ -1,10 +1,10 @@
 // Goal: an address for HTTP is understood or refused, and loopback is told from the open network.
 // Method: tables of texts.
-#include "config/host_port.h"
+#include "base/host_port.h"
 
 #include <gtest/gtest.h>
 
-namespace phub::config {
+namespace phub::base {
 namespace {
 
 TEST(HostPortTest, AddressesAreReadAndPrintedBack) {
@@ -35,4 +35,4 @@ TEST(HostPortTest, OnlyThisMachineIsLoopback) {
 }
 
 }  // namespace
-}  // namespace phub::config
+}  // namespace phub::base

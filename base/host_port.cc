@@ -1,11 +1,10 @@
-#include "config/host_port.h"
+#include "base/host_port.h"
 
 #include <arpa/inet.h>
 
-#include "base/try.h"
-#include "config/quantity.h"
+#include <charconv>
 
-namespace phub::config {
+namespace phub::base {
 
 Result<HostPort> parse_host_port(std::string_view text) {
   const auto invalid = [](std::string message) {
@@ -25,9 +24,13 @@ Result<HostPort> parse_host_port(std::string_view text) {
       host.find_first_of(" /[]@?#") != std::string_view::npos) {
     return invalid("has no valid host; want for example 127.0.0.1:7070");
   }
-  const Result<uint64_t> port = parse_number(text.substr(colon + 1), 0, 65'535);
-  if (!port.ok()) return invalid("has a port that " + port.status().message());
-  return HostPort{std::string(host), static_cast<uint16_t>(*port)};
+  const std::string_view digits = text.substr(colon + 1);
+  uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), port);
+  if (error != std::errc() || end != digits.end()) {
+    return invalid("has a port that is not a whole number from 0 to 65535");
+  }
+  return HostPort{std::string(host), port};
 }
 
 std::string to_text(const HostPort& address) {
@@ -45,4 +48,4 @@ bool is_loopback(std::string_view host) {
   return false;
 }
 
-}  // namespace phub::config
+}  // namespace phub::base

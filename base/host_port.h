@@ -1,4 +1,4 @@
-// "127.0.0.1:7070": where HTTP is served.
+// "127.0.0.1:7070": where something is served.
 #pragma once
 
 #include <phub/status.h>
@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace phub::config {
+namespace phub::base {
 
 struct HostPort {
   std::string host;   // Without brackets: "::1".
@@ -24,4 +24,4 @@ std::string to_text(const HostPort& address);
 // 127.0.0.0/8, ::1 or localhost: nobody outside this machine can reach it.
 bool is_loopback(std::string_view host);
 
-}  // namespace phub::config
+}  // namespace phub::base
