@@ -1,0 +1,105 @@
+// The tcp fabric: hub and workers on different machines, one connection for each link (a worker and
+// a shard).
+//
+// The acceptor listens on a port of its own; its offer says where, and a token that the worker's
+// connection must begin with: "PHUBTCP1", then the token. Whoever does not know one within ten
+// seconds is cut off. Frames: tcp_link.h. Sockets belong to the thread that polls the fabric, in
+// one edge-triggered epoll set. Payloads are received straight into their slots and sent from where
+// they lie: no copies but the kernel's.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/host_port.h"
+#include "base/memory.h"
+#include "transport/fabric.h"
+#include "transport/tcp_bootstrap.h"
+#include "transport/tcp_link.h"
+#include "transport/tcp_socket.h"
+
+namespace phub::transport {
+
+struct TcpOptions {
+  std::optional<base::HostPort> listen = {};  // Acceptors; port 0: any free one.
+  std::string advertise = {};  // Acceptors: the host that workers connect to. Empty: the
+                               // one by which they reached the hub.
+  std::string hub_host = {};   // Connectors: that host.
+};
+
+class TcpFabric final : public Fabric {
+ public:
+  // unavailable: cannot listen. internal: the process is out of descriptors.
+  static Result<std::unique_ptr<Fabric>> make(const TcpOptions& options);
+
+  std::string_view name() const override { return "tcp"; }
+  Traits traits() const override { return {}; }
+
+  Result<std::span<std::byte>> allocate(size_t bytes) override;
+  Result<LinkId> open(const LinkOptions& options, Bootstrap* offer) override;
+  Status accept(LinkId link, Bootstrap answer) override;
+  // Begins to connect; a connection that cannot be made loses the link. not_found: no such host.
+  Result<LinkId> connect(const LinkOptions& options, Bootstrap offer, Bootstrap* answer) override;
+  void close(LinkId link) override;
+  std::string lost_reason(LinkId link) const override;
+  std::byte* window(LinkId, uint32_t) override { return nullptr; }
+
+  size_t put(std::span<const Put> puts) override;
+  size_t poll(Instant now, std::span<Event> events) override;
+  void release(const Event&) override {}  // A slot is its owner's until the peer's next put to it.
+
+  int fd() const override { return epoll_.get(); }
+  bool arm() override;
+  void disarm() override {}
+  Instant next_deadline() const override;
+
+ private:
+  // A link and the connection that it waits for.
+  struct Entry {
+    std::unique_ptr<TcpLink> link;
+    TcpToken token = {};
+    bool is_acceptor = false;
+    bool is_live = false;  // Acceptors: after accept(). Nothing comes out of poll() before.
+    bool is_due = false;   // Has work for the next poll, or may have.
+    Instant deadline;      // 0: the clock has not been seen yet. For links without a connection.
+    // Connectors: where to try next, and the attempt that goes on.
+    std::vector<SocketAddress> addresses;
+    size_t next_address = 0;
+    base::Fd attempt;
+  };
+  // A connection that has not said yet which link it is for.
+  struct Guest {
+    base::Fd socket;
+    Instant deadline;  // 0: the clock has not been seen yet.
+    size_t bytes = 0;
+    std::array<std::byte, 24> hello = {};
+  };
+
+  explicit TcpFabric(base::Fd epoll) : epoll_(std::move(epoll)) {}
+  Entry& at(LinkId link) const;
+  LinkId keep(std::unique_ptr<Entry> entry);
+  Status watch(int fd, uint64_t key);
+  void take_edges();
+  void on_edge(uint64_t key, uint32_t what);
+  void welcome_guests();
+  void hear_guest(int fd);
+  void hand_over(Guest& guest);
+  void expire_guests(Instant now);
+  void try_next_address(Entry& entry, std::string failure);
+  void on_attempt(Entry& entry);
+  void check_waiting(Instant now);
+
+  base::Fd epoll_;
+  base::Fd listener_;
+  std::string advertised_host_;
+  uint16_t port_ = 0;
+  std::string hub_host_;
+  std::vector<base::Mapping> memory_;
+  std::vector<std::unique_ptr<Entry>> links_;  // By LinkId; null if free.
+  std::vector<Guest> guests_;
+  size_t waiting_count_ = 0;  // Links without a connection.
+  size_t cursor_ = 0;
+};
+
+}  // namespace phub::transport

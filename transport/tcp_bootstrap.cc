@@ -1,0 +1,102 @@
+#include "transport/tcp_bootstrap.h"
+
+#include <algorithm>
+
+#include "base/byte_codec.h"
+#include "base/try.h"
+
+namespace phub::transport {
+namespace {
+
+constexpr uint32_t kOfferMagic = 0x4f504354;   // "TCPO"
+constexpr uint32_t kAnswerMagic = 0x41504354;  // "TCPA"
+constexpr uint32_t kTcpVersion = 1;
+
+std::span<std::byte> bytes_of(std::string& text) { return std::as_writable_bytes(std::span(text)); }
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+Status refuse(const std::string& why) { return Status(Code::invalid_argument, "tcp " + why); }
+
+Status check_head(base::ByteReader& reader, uint32_t magic, const std::string& what) {
+  if (reader.number<uint32_t>() != magic) return refuse(what + ": not one");
+  const uint32_t version = reader.number<uint32_t>();
+  if (version == kTcpVersion) return {};
+  return refuse(what + " of version " + std::to_string(version) + ", but this build speaks " +
+                std::to_string(kTcpVersion));
+}
+
+Status check_equal(const char* what, uint64_t theirs, uint64_t ours) {
+  if (theirs == ours) return {};
+  return refuse(std::string("link: the peer says ") + what + " = " + std::to_string(theirs) +
+                ", but here it is " + std::to_string(ours));
+}
+
+}  // namespace
+
+std::string encode_tcp_offer(const TcpOffer& offer, const LinkOptions& options) {
+  std::string blob(6 * 4 + offer.token.size() + 2 + 1 + offer.host.size(), '\0');
+  base::ByteWriter writer(bytes_of(blob));
+  writer.number(kOfferMagic);
+  writer.number(kTcpVersion);
+  writer.number(static_cast<uint32_t>(options.slots.size()));
+  writer.number(options.peer_slot_count);
+  writer.number(options.acceptor_puts_max);
+  writer.number(options.connector_puts_max);
+  writer.raw(offer.token);
+  writer.number(offer.port);
+  writer.number(static_cast<uint8_t>(offer.host.size()));
+  writer.raw(bytes_of(std::string_view(offer.host)));
+  return blob;
+}
+
+Result<TcpOffer> decode_tcp_offer(std::string_view blob, const LinkOptions& options) {
+  base::ByteReader reader(bytes_of(blob));
+  PHUB_TRY(check_head(reader, kOfferMagic, "offer"));
+  PHUB_TRY(check_equal("acceptor slots", reader.number<uint32_t>(), options.peer_slot_count));
+  PHUB_TRY(check_equal("connector slots", reader.number<uint32_t>(), options.slots.size()));
+  PHUB_TRY(check_equal("acceptor_puts_max", reader.number<uint32_t>(), options.acceptor_puts_max));
+  PHUB_TRY(
+      check_equal("connector_puts_max", reader.number<uint32_t>(), options.connector_puts_max));
+  TcpOffer offer;
+  const std::span<const std::byte> token = reader.raw(offer.token.size());
+  std::copy(token.begin(), token.end(), offer.token.begin());
+  offer.port = reader.number<uint16_t>();
+  const std::span<const std::byte> host = reader.raw(reader.number<uint8_t>());
+  offer.host.assign(reinterpret_cast<const char*>(host.data()), host.size());
+  const bool is_printable =
+      std::all_of(offer.host.begin(), offer.host.end(), [](char c) { return c > ' ' && c < 127; });
+  if (!reader.is_complete() || offer.port == 0 || !is_printable) {
+    return refuse("offer of " + std::to_string(blob.size()) + " bytes is malformed");
+  }
+  return offer;
+}
+
+std::string encode_tcp_answer(const LinkOptions& options) {
+  std::string blob(3 * 4 + options.slots.size() * 4, '\0');
+  base::ByteWriter writer(bytes_of(blob));
+  writer.number(kAnswerMagic);
+  writer.number(kTcpVersion);
+  writer.number(static_cast<uint32_t>(options.slots.size()));
+  for (const Slot& slot : options.slots) writer.number(slot.bytes);
+  return blob;
+}
+
+Status check_tcp_answer(std::string_view blob, const LinkOptions& options) {
+  base::ByteReader reader(bytes_of(blob));
+  PHUB_TRY(check_head(reader, kAnswerMagic, "answer"));
+  PHUB_TRY(check_equal("connector slots", reader.number<uint32_t>(), options.peer_slot_count));
+  if (reader.left() != uint64_t{options.peer_slot_count} * 4) {
+    return refuse("answer of " + std::to_string(blob.size()) + " bytes is malformed");
+  }
+  for (const uint32_t least : options.peer_slot_bytes) {
+    const uint32_t bytes = reader.number<uint32_t>();
+    if (bytes >= least) continue;
+    return refuse("answer: a slot of " + std::to_string(bytes) + " bytes, but " +
+                  std::to_string(least) + " are needed");
+  }
+  return {};
+}
+
+}  // namespace phub::transport

@@ -1,0 +1,36 @@
+// TCP sockets: listening, connecting without blocking, and the options that links and sessions
+// want. Thread-safety: any thread.
+#pragma once
+
+#include <phub/status.h>
+#include <sys/socket.h>
+
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/host_port.h"
+
+namespace phub::transport {
+
+struct SocketAddress {
+  sockaddr_storage storage = {};
+  socklen_t bytes = 0;
+};
+
+// All addresses of a host, IPv4 and IPv6. Asks the resolver for names, which may take seconds.
+// not_found: the resolver knows none.
+Result<std::vector<SocketAddress>> resolve(const base::HostPort& address);
+std::string to_text(const SocketAddress& address);
+
+// A nonblocking listener; `bound` gets the port that was taken. unavailable: the address is not
+// this machine's, or the port is taken.
+Result<base::Fd> listen_tcp(const base::HostPort& address, base::HostPort* bound);
+// A nonblocking connection, not valid: nobody was waiting. resource_exhausted: no descriptors left.
+Result<base::Fd> accept_tcp(int listener);
+// Begins to connect; the socket becomes writable when that is decided: see connect_error().
+Result<base::Fd> start_connect(const SocketAddress& address);
+// ok, or why the connection could not be made: refused, unreachable, timed out.
+Status connect_error(int socket, const SocketAddress& address);
+
+}  // namespace phub::transport
