@@ -168,7 +168,7 @@ Status resolve(const Machine& machine, std::map<std::string, std::string>& place
                    ", but memory_limit, for all jobs together, is " +
                    print_bytes(config.memory_limit_bytes) + "; use less or raise memory_limit");
   }
-  const bool are_workers_here = config.listen.starts_with("shm://");
+  const bool are_workers_here = config.listen.find("shm://") != std::string::npos;
   config.is_pinned =
       config.pin == Pinning::on || (config.pin == Pinning::automatic &&
                                     (!are_workers_here || config.shards < machine.core_count));

@@ -40,12 +40,19 @@ Result<uint64_t> number(std::string_view text, uint64_t minimum, uint64_t maximu
   return parse_number(text, minimum, maximum);
 }
 
-Status apply_listen(std::string_view value, const Machine&, HubConfig& config) {
+Status check_address(std::string_view value) {
   const size_t scheme_end = value.find("://");
   if (scheme_end == std::string_view::npos || scheme_end == 0) {
-    return invalid(" has no scheme; want shm:///PATH/OF/SOCKET");
+    return invalid(" has no scheme; want shm:///PATH/OF/SOCKET or tcp://HOST:PORT");
   }
-  if (value.substr(0, scheme_end) == "shm") {
+  const std::string_view scheme = value.substr(0, scheme_end);
+  if (scheme != "shm" && scheme != "tcp") {
+    return invalid(" has a scheme that this build lacks; it has shm and tcp");
+  }
+  if (scheme == "tcp") {
+    const Result<base::HostPort> address = base::parse_host_port(value.substr(scheme_end + 3));
+    if (!address.ok()) return invalid(" " + address.status().message());
+  } else {
     const std::string_view path = value.substr(scheme_end + 3);
     if (!path.starts_with('/') || path.ends_with('/')) {
       return invalid(
@@ -57,8 +64,17 @@ Status apply_listen(std::string_view value, const Machine&, HubConfig& config) {
                      "; choose a shorter one");
     }
   }
-  config.listen = value;
   return Status();
+}
+
+Status apply_listen(std::string_view value, const Machine&, HubConfig& config) {
+  config.listen = value;
+  while (true) {
+    const size_t comma = value.find(',');
+    PHUB_TRY(check_address(value.substr(0, comma)));
+    if (comma == std::string_view::npos) return Status();
+    value.remove_prefix(comma + 1);
+  }
 }
 
 Status apply_http(std::string_view value, const Machine&, HubConfig& config) {

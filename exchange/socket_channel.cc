@@ -15,6 +15,7 @@
 #include "base/try.h"
 #include "exchange/session_codec.h"
 #include "exchange/session_stream.h"
+#include "transport/tcp_socket.h"
 
 namespace phub::exchange {
 namespace {
@@ -227,9 +228,11 @@ Result<std::unique_ptr<SessionChannel>> make_session(base::Fd socket) {
       std::make_unique<SocketChannel>(std::move(socket), std::move(wake), std::move(news)));
 }
 
-Result<std::unique_ptr<SessionChannel>> connect_session(const std::string& path,
-                                                        milliseconds timeout) {
-  PHUB_TRY_ASSIGN(base::Fd socket, connect_unix(path, base::now() + timeout));
+Result<std::unique_ptr<SessionChannel>> connect_session(const Address& hub, milliseconds timeout) {
+  const base::Instant deadline = base::now() + timeout;
+  PHUB_TRY_ASSIGN(base::Fd socket, hub.is_local()
+                                       ? connect_unix(hub.socket_path, deadline)
+                                       : transport::connect_tcp(hub.host_port, deadline));
   return make_session(std::move(socket));
 }
 

@@ -104,8 +104,11 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
   epoch->tensors = job.proposal;
   epoch->map = std::move(job.proposed_map);
 
-  const transport::Traits traits = shards_[0]->fabric(0).traits();
-  const bool by_reference = traits.by_reference && traits.windows;
+  const bool by_reference =
+      std::all_of(job.members.begin(), job.members.end(), [this](const Member& member) {
+        const transport::Traits traits = shards_[0]->fabric(member.fabric).traits();
+        return traits.by_reference && traits.windows;
+      });
   const exchange::MemoryPlan plan =
       exchange::plan_memory(epoch->tensors, epoch->map, epoch->rank_count, by_reference);
   const uint64_t used = memory_used() - job.memory.total_bytes();

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <future>
 
@@ -13,13 +14,24 @@
 namespace phub::hub {
 namespace {
 
-constexpr std::string_view kShmScheme = "shm://";
 constexpr std::chrono::milliseconds kControlTick{100};
 constexpr std::chrono::milliseconds kLastWords{200};
 
 std::string host_name() {
   std::array<char, 256> name{};
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+// Every shard has one door to each network, however many addresses workers may come to.
+std::vector<exchange::Address> first_of_each_fabric(const std::vector<exchange::Address>& listen) {
+  std::vector<exchange::Address> firsts;
+  for (const exchange::Address& address : listen) {
+    const bool is_new = std::none_of(
+        firsts.begin(), firsts.end(),
+        [&](const exchange::Address& first) { return first.fabric == address.fabric; });
+    if (is_new) firsts.push_back(address);
+  }
+  return firsts;
 }
 
 }  // namespace
@@ -43,14 +55,12 @@ Result<exchange::HubShape> Hub::make_shape(const config::HubConfig& config) {
 }
 
 Status Hub::build(const config::HubConfig& config) {
-  if (!config.listen.starts_with(kShmScheme)) {
-    return Status(Code::invalid_argument,
-                  "listen address \"" + config.listen + "\": want shm://PATH of a socket");
-  }
+  PHUB_TRY_ASSIGN(const std::vector<exchange::Address> listen,
+                  exchange::parse_addresses(config.listen));
   PHUB_TRY_ASSIGN(exchange::HubShape shape, make_shape(config));
 
   SessionServerOptions server;
-  server.path = config.listen.substr(kShmScheme.size());
+  server.listen = listen;
   server.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
   server.sessions_max = config.sessions_max;
   PHUB_TRY_ASSIGN(server_, SessionServer::listen(server));
@@ -58,11 +68,17 @@ Status Hub::build(const config::HubConfig& config) {
   const kernels::Stores stores = config.stores == config::StorePolicy::ordinary
                                      ? kernels::Stores::ordinary
                                      : kernels::Stores::non_temporal;
+  const std::vector<exchange::Address> fabric_addresses = first_of_each_fabric(listen);
   std::vector<Shard*> shards;
   for (uint32_t i = 0; i < shape.shards.size(); ++i) {
     std::vector<std::unique_ptr<transport::Fabric>> fabrics;
-    PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> shm, transport::open_fabric("shm"));
-    fabrics.push_back(std::move(shm));
+    for (const exchange::Address& address : fabric_addresses) {
+      transport::FabricOptions fabric_options;
+      fabric_options.tcp.listen = base::HostPort{address.host_port.host, 0};
+      PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> fabric,
+                      transport::open_fabric(address.fabric, fabric_options));
+      fabrics.push_back(std::move(fabric));
+    }
     shards_.push_back(
         std::make_unique<Shard>(i, std::move(fabrics), stores, [this](const RankFault& fault) {
           control_->tasks().post([this, fault] { control_->on_rank_fault(fault); });
@@ -76,7 +92,9 @@ Status Hub::build(const config::HubConfig& config) {
   options.name = "phubd " + options.version + " on " + options.host;
   name_ = options.name;
   options.shape = shape;
-  options.fabric_names = {"shm"};
+  for (const exchange::Address& address : fabric_addresses) {
+    options.fabric_names.push_back(address.fabric);
+  }
   options.peer_timeout = server.peer_timeout;
   options.join_timeout = std::chrono::milliseconds(config.join_timeout_ms);
   options.memory_limit_bytes = config.memory_limit_bytes;
@@ -110,6 +128,14 @@ Hub::~Hub() {
   if (control_ != nullptr) control_->tasks().wake();
   thread_.join();
   runners_.clear();  // Before the shards and the control they post to.
+}
+
+std::string Hub::listen_text() const {
+  std::string text;
+  for (const exchange::Address& address : server_->addresses()) {
+    text += (text.empty() ? "" : ",") + exchange::to_text(address);
+  }
+  return text;
 }
 
 Status Hub::wait() {

@@ -28,6 +28,10 @@ class Hub : public Admin {
   static Result<std::unique_ptr<Hub>> start(const config::HubConfig& config);
   ~Hub() override;  // Stops at once if it still runs.
 
+  // Where workers connect, with the ports that were really bound:
+  // "shm:///a.sock,tcp://0.0.0.0:7077".
+  std::string listen_text() const;
+
   // Returns when the hub has ended: after stop(), or after drain() when the last job is over.
   Status wait();
 

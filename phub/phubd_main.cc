@@ -64,8 +64,8 @@ void obey_signals(int signals, int end, Admin& hub) {
 }
 
 // One line for people and for whoever started this process and waits for it.
-void say_ready(const config::HubCommand& command, const HttpServer* http) {
-  const std::string line = std::string("phubd ") + version() + " ready: " + command.config.listen +
+void say_ready(const config::HubCommand& command, const Hub& hub, const HttpServer* http) {
+  const std::string line = std::string("phubd ") + version() + " ready: " + hub.listen_text() +
                            ", http " + (http == nullptr ? "off" : base::to_text(http->address())) +
                            ", " + std::to_string(command.config.shards) +
                            (command.config.shards == 1 ? " shard" : " shards") + "\n";
@@ -89,7 +89,7 @@ Status run(const config::HubCommand& command) {
                     HttpServer::start({*command.config.http, command.config.admin_token}, *hub));
   }
   base::Thread obey("phub-signals", -1, [&] { obey_signals(signals.get(), end.get(), *hub); });
-  say_ready(command, http.get());
+  say_ready(command, *hub, http.get());
   const Status status = hub->wait();
   base::signal_event(end.get());
   obey.join();

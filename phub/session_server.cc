@@ -8,11 +8,12 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/try.h"
+#include "transport/tcp_socket.h"
 
 namespace phub::hub {
 namespace {
 
-constexpr uint64_t kListenerKey = 0;
+constexpr uint64_t kListenersKey = uint64_t{1} << 62;  // + index
 constexpr uint64_t kTasksKey = UINT64_MAX;
 constexpr std::chrono::milliseconds kCheckInterval{50};
 constexpr size_t kQueuedBytesMax = 512u << 20;  // A worker that does not read is cut off.
@@ -33,19 +34,42 @@ std::string seconds_text(std::chrono::nanoseconds time) {
 }  // namespace
 
 Result<std::unique_ptr<SessionServer>> SessionServer::listen(const SessionServerOptions& options) {
-  PHUB_TRY_ASSIGN(base::Fd listener,
-                  exchange::listen_unix(options.path, options.allow_other_users ? 0666 : 0600));
   base::Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll.valid()) return Status(Code::internal, "create epoll: " + base::errno_text());
-  PHUB_TRY(watch(epoll.get(), EPOLL_CTL_ADD, listener.get(), kListenerKey, false));
+  std::vector<Listener> listeners;
+  for (const exchange::Address& address : options.listen) {
+    Listener listener{{}, address};
+    if (address.is_local()) {
+      PHUB_TRY_ASSIGN(
+          listener.socket,
+          exchange::listen_unix(address.socket_path, options.allow_other_users ? 0666 : 0600));
+    } else {
+      PHUB_TRY_ASSIGN(listener.socket,
+                      transport::listen_tcp(address.host_port, &listener.address.host_port));
+    }
+    PHUB_TRY(watch(epoll.get(), EPOLL_CTL_ADD, listener.socket.get(),
+                   kListenersKey + listeners.size(), false));
+    listeners.push_back(std::move(listener));
+  }
   return std::unique_ptr<SessionServer>(
-      new SessionServer(options, std::move(listener), std::move(epoll)));
+      new SessionServer(options, std::move(listeners), std::move(epoll)));
 }
 
-SessionServer::SessionServer(const SessionServerOptions& options, base::Fd listener, base::Fd epoll)
-    : options_(options), listener_(std::move(listener)), epoll_(std::move(epoll)) {}
+SessionServer::SessionServer(const SessionServerOptions& options, std::vector<Listener> listeners,
+                             base::Fd epoll)
+    : options_(options), listeners_(std::move(listeners)), epoll_(std::move(epoll)) {}
 
-SessionServer::~SessionServer() { ::unlink(options_.path.c_str()); }
+SessionServer::~SessionServer() {
+  for (const Listener& listener : listeners_) {
+    if (listener.address.is_local()) ::unlink(listener.address.socket_path.c_str());
+  }
+}
+
+std::vector<exchange::Address> SessionServer::addresses() const {
+  std::vector<exchange::Address> addresses;
+  for (const Listener& listener : listeners_) addresses.push_back(listener.address);
+  return addresses;
+}
 
 void SessionServer::poll(std::chrono::milliseconds timeout) {
   if (!watches_tasks_) {
@@ -58,8 +82,8 @@ void SessionServer::poll(std::chrono::milliseconds timeout) {
   const base::Instant now = base::now();
   for (int i = 0; i < count; ++i) {
     const uint64_t key = events[static_cast<size_t>(i)].data.u64;
-    if (key == kListenerKey) {
-      accept_all(now);
+    if (key >= kListenersKey && key - kListenersKey < listeners_.size()) {
+      accept_all(listeners_[key - kListenersKey], now);
     } else if (key == kTasksKey) {
       control_->tasks().clear_wake();
     } else {
@@ -73,20 +97,29 @@ void SessionServer::poll(std::chrono::milliseconds timeout) {
   if (now >= next_check_) check_times(now);
 }
 
-void SessionServer::accept_all(base::Instant now) {
+// The next peer that may talk; not valid: nobody is waiting.
+Result<base::Fd> SessionServer::accept_one(const Listener& listener) {
+  if (!listener.address.is_local()) return transport::accept_tcp(listener.socket.get());
   while (true) {
-    Result<exchange::Peer> peer = exchange::accept_unix(listener_.get());
-    if (!peer.ok()) return base::log(base::LogLevel::warning, peer.status().message());
-    if (!peer->socket.valid()) return;
-    const bool is_known_user = peer->user == ::geteuid() || peer->user == 0;
-    if (!is_known_user && !options_.allow_other_users) {
-      base::log(base::LogLevel::warning, "refused process " + std::to_string(peer->process) +
-                                             " of user " + std::to_string(peer->user) +
-                                             ": not the hub's user");
-      continue;
+    PHUB_TRY_ASSIGN(exchange::Peer peer, exchange::accept_unix(listener.socket.get()));
+    const bool is_known_user = peer.user == ::geteuid() || peer.user == 0;
+    if (!peer.socket.valid() || is_known_user || options_.allow_other_users) {
+      return std::move(peer.socket);
     }
+    base::log(base::LogLevel::warning, "refused process " + std::to_string(peer.process) +
+                                           " of user " + std::to_string(peer.user) +
+                                           ": not the hub's user");
+  }
+}
+
+void SessionServer::accept_all(const Listener& listener, base::Instant now) {
+  while (true) {
+    Result<base::Fd> socket = accept_one(listener);
+    if (!socket.ok()) return base::log(base::LogLevel::warning, socket.status().message());
+    if (!socket->valid()) return;
     const SessionId id{next_id_++};
-    const auto [entry, inserted] = connections_.try_emplace(id, std::move(peer->socket));
+    const auto [entry, inserted] =
+        connections_.try_emplace(id, std::move(socket).value(), listener.address.is_local());
     Connection& connection = entry->second;
     connection.opened = connection.last_heard = connection.last_said = now;
     const Status watched = watch(epoll_.get(), EPOLL_CTL_ADD, connection.stream.fd(),
@@ -118,6 +151,7 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
   for (exchange::Message& message : messages) {
     if (std::holds_alternative<exchange::Heartbeat>(message.body)) continue;
     if (connection.is_closing) break;
+    if (!can_use_fabric(id, message)) return;
     control_->on_message(id, std::move(message));
     if (!connections_.contains(id)) return;
   }
@@ -127,6 +161,19 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
     if (!connections_.contains(id)) return;
   }
   drop(id, status);
+}
+
+// Shared memory is passed as descriptors, which TCP cannot carry.
+bool SessionServer::can_use_fabric(SessionId id, const exchange::Message& message) {
+  const auto* const hello = std::get_if<exchange::Hello>(&message.body);
+  if (hello == nullptr || hello->fabric != "shm" || connections_.at(id).is_local) return true;
+  const Status status(
+      Code::invalid_argument,
+      "fabric \"shm\" over a TCP session: connect to the hub's shm:// address on its "
+      "machine, or use tcp");
+  send(id, {exchange::Failure{static_cast<uint8_t>(status.code()), status.message()}, {}});
+  if (connections_.contains(id)) drop(id, status);
+  return false;
 }
 
 void SessionServer::check_times(base::Instant now) {

@@ -4,10 +4,17 @@
 #include <memory>
 
 #include "transport/fabric.h"
+#include "transport/tcp.h"
 
 namespace phub::transport {
 
-// scheme: "shm". invalid_argument: unknown; the message lists those of this build.
-Result<std::unique_ptr<Fabric>> open_fabric(std::string_view scheme);
+struct FabricOptions {
+  TcpOptions tcp;
+};
+
+// scheme: "shm", "tcp". invalid_argument: unknown; the message lists those of this build. Otherwise
+// the errors of the fabric's make().
+Result<std::unique_ptr<Fabric>> open_fabric(std::string_view scheme,
+                                            const FabricOptions& options = {});
 
 }  // namespace phub::transport

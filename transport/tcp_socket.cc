@@ -3,7 +3,9 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -128,6 +130,27 @@ Status connect_error(int socket, const SocketAddress& address) {
   if (error == 0) return {};
   errno = error;
   return Status(Code::unavailable, "connect to " + to_text(address) + ": " + base::errno_text());
+}
+
+Result<base::Fd> connect_tcp(const base::HostPort& address, base::Instant deadline) {
+  PHUB_TRY_ASSIGN(const std::vector<SocketAddress> addresses, resolve(address));
+  Status failure;
+  for (const SocketAddress& one : addresses) {
+    Result<base::Fd> socket = start_connect(one);
+    failure = socket.status();
+    if (!socket.ok()) continue;
+    pollfd writable = {socket->get(), POLLOUT, 0};
+    const int64_t left_ms = (deadline - base::now()).count() / 1'000'000;
+    const int timeout_ms = static_cast<int>(std::clamp<int64_t>(left_ms, 0, 1'000'000'000));
+    if (::poll(&writable, 1, timeout_ms) <= 0) {
+      return Status(Code::timed_out, "connect to " + to_text(one) +
+                                         ": no answer in time; is a firewall between, or the "
+                                         "address wrong?");
+    }
+    failure = connect_error(socket->get(), one);
+    if (failure.ok()) return socket;
+  }
+  return Status(failure.code(), failure.message() + "; is phubd running there?");
 }
 
 }  // namespace phub::transport

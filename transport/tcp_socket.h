@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/host_port.h"
 
@@ -32,5 +33,9 @@ Result<base::Fd> accept_tcp(int listener);
 Result<base::Fd> start_connect(const SocketAddress& address);
 // ok, or why the connection could not be made: refused, unreachable, timed out.
 Status connect_error(int socket, const SocketAddress& address);
+
+// Connects, to the first address of the host that answers. unavailable: nobody listens there, no
+// route.  timed_out: no answer by the deadline.  not_found: no such host.
+Result<base::Fd> connect_tcp(const base::HostPort& address, base::Instant deadline);
 
 }  // namespace phub::transport

@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "base/try.h"
-#include "worker_lib/address.h"
+#include "exchange/address.h"
 
 namespace phub {
 namespace {
@@ -124,7 +124,7 @@ Status read_timeout(const char* name, std::chrono::milliseconds* timeout) {
 
 Status read_hub_and_job(WorkerOptions* options) {
   if (const Variable v = variable("PHUB_HUB"); v.value != nullptr) {
-    const auto address = client::parse_hub_address(v.value);
+    const auto address = exchange::parse_address(v.value);
     if (!address.ok()) return address.status().with_context("environment variable PHUB_HUB");
     options->hub = v.value;
   }

@@ -7,9 +7,9 @@
 #include <cstring>
 
 #include "base/try.h"
+#include "exchange/address.h"
 #include "exchange/socket_channel.h"
 #include "transport/open.h"
-#include "worker_lib/address.h"
 #include "worker_lib/impl.h"
 #include "worker_lib/validate.h"
 
@@ -36,11 +36,13 @@ Worker::~Worker() = default;
 
 Result<Worker> Worker::connect(const WorkerOptions& options) {
   PHUB_TRY(client::check_options(options));
-  PHUB_TRY_ASSIGN(const client::HubAddress address, client::parse_hub_address(options.hub));
-  PHUB_TRY_ASSIGN(auto fabric, transport::open_fabric(address.fabric));
+  PHUB_TRY_ASSIGN(const exchange::Address address, exchange::parse_address(options.hub));
+  transport::FabricOptions fabric_options;
+  fabric_options.tcp.hub_host = address.host_port.host;
+  PHUB_TRY_ASSIGN(auto fabric, transport::open_fabric(address.fabric, fabric_options));
   const bool thread = options.progress == Progress::thread ||
                       (options.progress == Progress::automatic && !fabric->traits().by_reference);
-  auto channel = exchange::connect_session(address.socket_path, options.join_timeout);
+  auto channel = exchange::connect_session(address, options.join_timeout);
   if (!channel.ok()) return channel.status().with_context("connect to hub " + options.hub);
   auto core =
       std::make_unique<Client>(options, identity(), std::move(channel).value(), std::move(fabric));

@@ -178,7 +178,8 @@ TEST(SocketChannelTest, TheDescriptorIsQuietWhenThereIsNoNews) {
 }
 
 TEST(SocketChannelTest, ConnectingToAnAbsentHubIsUnavailable) {
-  const auto channel = connect_session("/tmp/phub-absent/hub.sock", milliseconds(1000));
+  const auto channel =
+      connect_session({"shm", "/tmp/phub-absent/hub.sock", {}}, milliseconds(1000));
   EXPECT_EQ(channel.status().code(), Code::unavailable);
 }
 

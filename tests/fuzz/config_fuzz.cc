@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const auto bytes = parse_bytes(text);
   PHUB_CHECK(bytes.ok() || !bytes.status().message().empty());
-  const auto address = parse_host_port(text);
-  PHUB_CHECK(!address.ok() || parse_host_port(to_text(*address)).ok());
+  const auto address = phub::base::parse_host_port(text);
+  PHUB_CHECK(!address.ok() || phub::base::parse_host_port(to_text(*address)).ok());
   return 0;
 }

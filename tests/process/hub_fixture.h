@@ -1,10 +1,12 @@
-// A real hub in the test's process and workers on threads of their own, over real shared memory.
+// A real hub in the test's process and workers on threads of their own, over real shared memory, or
+// where PHUB_TEST_LISTEN says.
 #pragma once
 
 #include <gtest/gtest.h>
 #include <phub/worker.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,16 +26,17 @@ class HubFixture : public testing::Test {
  protected:
   void start_hub(std::function<void(config::HubConfig&)> adjust = [](config::HubConfig&) {}) {
     config::HubConfig config;
-    config.listen = "shm://" + fresh_socket();
+    const char* const listen = std::getenv("PHUB_TEST_LISTEN");
+    config.listen = listen != nullptr ? listen : "shm://" + fresh_socket();
     config.http.reset();
     config.shards = 2;
     config.memory_limit_bytes = uint64_t{4} << 30;
     config.job_memory_limit_bytes = uint64_t{4} << 30;
     adjust(config);
-    address_ = config.listen;
     Result<std::unique_ptr<hub::Hub>> hub = hub::Hub::start(config);
     ASSERT_TRUE(hub.ok()) << hub.status().message();
     hub_ = std::move(hub).value();
+    address_ = hub_->listen_text();
   }
 
   WorkerOptions options(uint32_t rank, uint32_t rank_count, const std::string& job = "test") const {

@@ -175,7 +175,8 @@ TEST(ShmTest, UnknownSchemeIsAnsweredWithTheKnownOnes) {
   const auto fabric = open_fabric("carrier-pigeon");
   ASSERT_FALSE(fabric.ok());
   EXPECT_EQ(fabric.status().code(), Code::invalid_argument);
-  EXPECT_EQ(fabric.status().message(), "fabric \"carrier-pigeon\" is unknown; this build has: shm");
+  EXPECT_EQ(fabric.status().message(),
+            "fabric \"carrier-pigeon\" is unknown; this build has: shm, tcp");
 }
 
 }  // namespace phub::transport

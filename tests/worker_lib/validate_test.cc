@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "worker_lib/address.h"
+#include "exchange/address.h"
 #include "worker_lib/late.h"
 
 namespace phub::client {
@@ -97,15 +97,25 @@ TEST(ValidateTest, SettingsMustBeFinite) {
   EXPECT_EQ(check_settings({.gradient_scale = INFINITY}).code(), Code::invalid_argument);
 }
 
-TEST(AddressTest, AnAddressIsASchemeAndAnAbsolutePath) {
-  const auto address = parse_hub_address("shm:///tmp/phub.sock");
+TEST(AddressTest, AnAddressIsASchemeAndAPathOrAHost) {
+  const auto tcp = exchange::parse_address("tcp://[::1]:7077");
+  ASSERT_TRUE(tcp.ok());
+  EXPECT_EQ(tcp->host_port, (base::HostPort{"::1", 7077}));
+  EXPECT_EQ(exchange::to_text(*tcp), "tcp://[::1]:7077");
+  EXPECT_THAT(exchange::parse_address("tcp://10.0.0.7").status().message(), HasSubstr("HOST:PORT"));
+  EXPECT_THAT(exchange::parse_address("ipx://a").status().message(), HasSubstr("shm, tcp"));
+  EXPECT_EQ(exchange::parse_addresses("shm:///a,tcp://b:1")->size(), 2u);
+  EXPECT_FALSE(exchange::parse_addresses("shm:///a,").ok());
+
+  const auto address = exchange::parse_address("shm:///tmp/phub.sock");
   ASSERT_TRUE(address.ok());
   EXPECT_EQ(address->fabric, "shm");
   EXPECT_EQ(address->socket_path, "/tmp/phub.sock");
-  EXPECT_THAT(parse_hub_address("10.0.0.7").status().message(),
+  EXPECT_THAT(exchange::parse_address("10.0.0.7").status().message(),
               HasSubstr("hub address \"10.0.0.7\" has no scheme"));
-  EXPECT_THAT(parse_hub_address("shm://relative").status().message(), HasSubstr("absolute path"));
-  EXPECT_THAT(parse_hub_address("shm:///" + std::string(200, 'x')).status().message(),
+  EXPECT_THAT(exchange::parse_address("shm://relative").status().message(),
+              HasSubstr("absolute path"));
+  EXPECT_THAT(exchange::parse_address("shm:///" + std::string(200, 'x')).status().message(),
               HasSubstr("at most 107"));
 }
 

@@ -1,0 +1,30 @@
+// Where a hub listens, as trainers and operators write it: "shm:///tmp/phub.sock",
+// "tcp://10.0.0.7:7077", "tcp://[fe80::1]:7077".
+#pragma once
+
+#include <phub/status.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/host_port.h"
+
+namespace phub::exchange {
+
+struct Address {
+  std::string fabric;        // The scheme: which network moves the chunks.
+  std::string socket_path;   // shm: of the hub's session socket; absolute.
+  base::HostPort host_port;  // tcp: of the hub's sessions.
+
+  bool is_local() const { return !socket_path.empty(); }
+};
+
+// invalid_argument: no scheme that this build knows, no absolute path, no HOST:PORT; says what is
+// wanted.
+Result<Address> parse_address(std::string_view text);
+// The same for a list with commas between.
+Result<std::vector<Address>> parse_addresses(std::string_view text);
+std::string to_text(const Address& address);
+
+}  // namespace phub::exchange
