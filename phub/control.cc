@@ -70,7 +70,6 @@ void Control::on_close(SessionId id, const Status& reason) {
     if (job->proposer == session.rank) hand_over_proposal(*job);
     return erase_if_over(job->spec.name);
   }
-  member.state = RankState::lost;
   fail_job(*job, session.rank,
            Status(Code::aborted,
                   who + " of job \"" + job->spec.name + "\" is lost: " + reason.message()));
@@ -89,10 +88,14 @@ void Control::hand_over_proposal(Job& job) {
 void Control::on_rank_fault(const RankFault& fault) {
   Job* const job = find(fault.job);
   if (job == nullptr || job->epoch_number != fault.epoch) return;
-  const std::string who = job->describe(fault.rank);
+  const std::string name = "job \"" + job->spec.name + "\"";
+  if (fault.rank == kNobody) {
+    return fail_job(*job, kNobody, Status(Code::aborted, name + ": " + fault.reason));
+  }
   fail_job(*job, fault.rank,
-           Status(Code::aborted,
-                  who + " of job \"" + job->spec.name + "\" broke the protocol: " + fault.reason));
+           Status(Code::aborted, job->describe(fault.rank) + " of " + name +
+                                     (fault.is_lost ? " is lost: " : " broke the protocol: ") +
+                                     fault.reason));
 }
 
 size_t Control::poll(base::Instant now) {
@@ -110,7 +113,8 @@ void Control::expire() {
   for (const auto& [name, job] : jobs_) {
     const bool is_waiting = job.has_sessions() && !job.missing_proposals().empty() &&
                             (job.state == JobState::forming || !job.proposal.empty());
-    if (is_waiting && now_ - job.waiting_since > options_.join_timeout) late.push_back(name);
+    const bool is_over = now_ - job.waiting_since > options_.join_timeout;
+    if (is_over && (is_waiting || job.state == JobState::connecting)) late.push_back(name);
     if (!job.has_sessions() && !job.is_kept && job.holds_state() &&
         now_ - job.idle_since > options_.rejoin_window) {
       over.push_back(name);
@@ -118,7 +122,7 @@ void Control::expire() {
   }
   for (const std::string& name : late) {
     Job& job = jobs_.at(name);
-    fail_job(job, kRankCountMax,
+    fail_job(job, kNobody,
              Status(Code::timed_out, "job \"" + name + "\" is not complete after " +
                                          std::to_string(options_.join_timeout.count()) +
                                          " ms (--join-timeout): " + waiting_text(job)));
@@ -161,6 +165,7 @@ void Control::refuse(SessionId session, const Status& status) {
 void Control::fail_job(Job& job, uint32_t culprit, const Status& status) {
   base::log(LogLevel::error, "job " + job.spec.name + " failed: " + status.message());
   job.last_failure = status.message();
+  ++jobs_failed_;
   for (uint32_t rank = 0; rank < job.members.size(); ++rank) {
     Member& member = job.members[rank];
     if (member.session == SessionId{0}) continue;
@@ -182,6 +187,7 @@ void Control::forget(Job& job) {
   const JobId old_id = job.id;
   job.id = JobId{next_job_++};
   job.epoch_number = 0;
+  job.settings.reset();
   job.state = JobState::forming;
   if (!job.is_installed) return;
   job.is_installed = false;
@@ -231,6 +237,7 @@ HubSnapshot Control::snapshot() const {
   result.jobs_max = options_.jobs_max;
   result.sessions_accepted = sessions_accepted_;
   result.sessions_refused = sessions_refused_;
+  result.jobs_failed = jobs_failed_;
   for (const Shard* const shard : shards_) {
     result.shards.push_back(snapshot_of(*shard, options_.shape.shards[shard->index()]));
   }
@@ -264,7 +271,7 @@ Status Control::remove_job(const std::string& name, const std::string& reason) {
   if (job == nullptr) return Status(Code::not_found, "no job named \"" + name + "\"");
   job->is_kept = false;
   job->states.clear();
-  fail_job(*job, kRankCountMax, Status(Code::aborted, reason));
+  fail_job(*job, kNobody, Status(Code::aborted, reason));
   jobs_.erase(name);
   return {};
 }
@@ -285,7 +292,7 @@ void Control::stop(const std::string& reason) {
     const std::string name = job.spec.name;
     job.states.clear();
     job.is_kept = false;
-    fail_job(job, kRankCountMax, Status(Code::unavailable, reason));
+    fail_job(job, kNobody, Status(Code::unavailable, reason));
     jobs_.erase(name);
   }
 }

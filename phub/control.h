@@ -144,6 +144,7 @@ class Control {
   bool is_draining_ = false;
   uint64_t sessions_accepted_ = 0;
   uint64_t sessions_refused_ = 0;
+  uint64_t jobs_failed_ = 0;
 };
 
 // Runs `work` on every shard's thread; then `done` on control's, with the answers in shard order.

@@ -80,10 +80,11 @@ void Control::begin_epoch_if_agreed(Job& job) {
   if (job.is_removing || job.proposal.empty() || job.state == JobState::connecting) return;
   if (!job.missing_proposals().empty()) return;
   Result<std::shared_ptr<const Epoch>> epoch = make_epoch(job);
-  if (!epoch.ok()) return fail_job(job, kRankCountMax, epoch.status());
+  if (!epoch.ok()) return fail_job(job, kNobody, epoch.status());
   job.epoch = std::move(epoch).value();
   job.proposal.clear();
   job.state = JobState::connecting;
+  job.waiting_since = now_;
   job.epoch_number = job.epoch->number;
   job.answers_missing = 0;
   for (Member& member : job.members) {
@@ -102,6 +103,7 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
   epoch->rank_count = job.spec.rank_count;
   epoch->completed_rounds = std::vector<base::Counter>(shards_.size());
   epoch->tensors = job.proposal;
+  epoch->settings = job.settings;
   epoch->map = std::move(job.proposed_map);
 
   const bool by_reference =
@@ -183,7 +185,7 @@ void Control::install(Job& job) {
         if (found == nullptr) return;
         std::vector<std::vector<transport::Bootstrap>> offers;
         for (Installed& shard : by_shard) {
-          if (!shard.status.ok()) return fail_job(*found, kRankCountMax, shard.status);
+          if (!shard.status.ok()) return fail_job(*found, kNobody, shard.status);
           offers.push_back(std::move(shard.offers));
         }
         send_offers(*found, std::move(offers));

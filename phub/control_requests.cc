@@ -124,6 +124,7 @@ void Control::on_settings(SessionId id, Job& job, uint32_t rank, exchange::Setti
     refuse(id, broken);
     return on_close(id, broken);
   }
+  job.settings = settings.values;
   on_all_shards<bool>(
       [job_id = job.id, settings](Shard& shard) {
         shard.add_settings(job_id, {settings.values, settings.first_rounds});
@@ -152,6 +153,7 @@ void Control::on_late(SessionId id, Job& job, uint64_t query) {
 std::string Control::waiting_text(const Job& job) const {
   std::vector<uint32_t> absent;
   std::vector<uint32_t> silent;
+  std::vector<uint32_t> linkless;
   std::vector<uint32_t> not_at_barrier;
   bool is_at_barrier = false;
   bool is_agreeing = job.state == JobState::forming;
@@ -160,6 +162,7 @@ std::string Control::waiting_text(const Job& job) const {
     if (member.state == RankState::left) continue;
     if (member.session == SessionId{0}) absent.push_back(rank);
     if (member.session != SessionId{0} && !member.has_proposed) silent.push_back(rank);
+    if (job.state == JobState::connecting && !member.has_answered) linkless.push_back(rank);
     if (!member.barrier.has_value()) not_at_barrier.push_back(rank);
     is_at_barrier |= member.barrier.has_value();
     is_agreeing |= member.has_proposed;
@@ -170,6 +173,7 @@ std::string Control::waiting_text(const Job& job) const {
   if (is_agreeing && !silent.empty()) {
     add(Job::describe_ranks(silent) + " did not call register_tensors");
   }
+  if (!linkless.empty()) add(Job::describe_ranks(linkless) + " did not answer with its links");
   if (is_at_barrier) add(Job::describe_ranks(not_at_barrier) + " did not come to the barrier");
   return text;
 }
@@ -210,10 +214,11 @@ void Control::on_state(SessionId id, Job& job, exchange::StateQuery query) {
 }
 
 void Control::on_leave(SessionId id, Job& job, uint32_t rank) {
-  if (job.state == JobState::forming) {  // Nothing to leave yet: the rank's place is free again.
+  if (job.state != JobState::running) {
+    // Forming: nothing to leave yet, its place is free again. Connecting: the epoch cannot start.
     send(id, exchange::Left{});
     port_->close(id);
-    return on_close(id, Status(Code::unavailable, "left"));
+    return on_close(id, Status(Code::unavailable, "it left while the links were being made"));
   }
   on_all_shards<bool>(
       [job_id = job.id, rank](Shard& shard) {

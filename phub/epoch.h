@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,7 @@ struct Epoch {
   uint32_t rank_count = 0;
   std::vector<TensorSpec> tensors;
   exchange::ChunkMap map;
+  std::optional<StepSettings> settings;              // Rank 0's last of the epoch before.
   std::vector<std::shared_ptr<TensorState>> states;  // Per tensor; null without an optimizer.
   std::shared_ptr<ClipState> clip;                   // Null unless a tensor clips.
   // Chunk rounds completed, by shard: each shard writes its own.

@@ -48,8 +48,6 @@ std::string_view to_string(RankState state) {
       return "ready";
     case RankState::left:
       return "left";
-    case RankState::lost:
-      return "lost";
   }
   return "unknown";
 }
@@ -62,8 +60,6 @@ std::string_view to_string(JobState state) {
       return "connecting";
     case JobState::running:
       return "running";
-    case JobState::failed:
-      return "failed";
   }
   return "unknown";
 }

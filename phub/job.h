@@ -52,6 +52,7 @@ struct Job {
   std::shared_ptr<const Epoch> epoch;                // Agreed last; null before the first.
   std::vector<std::shared_ptr<TensorState>> states;  // Kept over epochs and failures.
   exchange::MemoryPlan memory;
+  std::optional<StepSettings> settings;  // Rank 0's last; a new epoch goes on with them.
   std::string last_failure;
   base::Instant waiting_since;  // For ranks to join, or to propose the next epoch.
   base::Instant idle_since;     // When the last session went; counts only without sessions.

@@ -89,6 +89,7 @@ std::string to_json(const HubSnapshot& hub) {
                    {"jobs_max", hub.jobs_max},
                    {"sessions_accepted", hub.sessions_accepted},
                    {"sessions_refused", hub.sessions_refused},
+                   {"jobs_failed", hub.jobs_failed},
                    {"shards", Json::array()},
                    {"jobs", Json::array()}};
   for (const ShardSnapshot& shard : hub.shards) document["shards"].push_back(shard_of(shard));

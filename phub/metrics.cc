@@ -52,9 +52,9 @@ constexpr std::array kShardCounters{
     ShardCounter{"shard_duplicates_total", &ShardSnapshot::duplicates,
                  "Copies of pushes that were dropped."},
     ShardCounter{"shard_stale_total", &ShardSnapshot::stale,
-                 "Pushes of the round just finished, answered again."},
+                 "Pushes of the round just finished, dropped."},
     ShardCounter{"shard_malformed_total", &ShardSnapshot::malformed,
-                 "Puts that made no sense; their link was closed."},
+                 "Puts that made no sense; their job failed."},
     ShardCounter{"shard_polls_total", &ShardSnapshot::polls, "Polls of the shard's loop."},
     ShardCounter{"shard_idle_polls_total", &ShardSnapshot::idle_polls, "Polls that found no work."},
     ShardCounter{"shard_sleeps_total", &ShardSnapshot::sleeps,
@@ -83,6 +83,9 @@ void add_hub(const HubSnapshot& hub, Page& page) {
   page.metric("sessions_refused_total", "counter",
               "Connections refused: secret, version, bytes or limits.");
   page.sample("", hub.sessions_refused);
+  page.metric("jobs_failed_total", "counter",
+              "Times that a job's epoch ended in an error: a rank lost, ranks that disagree.");
+  page.sample("", hub.jobs_failed);
 }
 
 void add_shards(const HubSnapshot& hub, Page& page) {
@@ -109,16 +112,15 @@ void add_shards(const HubSnapshot& hub, Page& page) {
 void add_job_states(const HubSnapshot& hub, Page& page) {
   page.metric("job_state", "gauge", "1 for the job's present state, 0 for the others.");
   for (const JobSnapshot& job : hub.jobs) {
-    for (const JobState state :
-         {JobState::forming, JobState::connecting, JobState::running, JobState::failed}) {
+    for (const JobState state : {JobState::forming, JobState::connecting, JobState::running}) {
       page.sample(job_label(job) + "," + label("state", to_string(state)),
                   uint64_t{job.state == state});
     }
   }
   page.metric("job_ranks", "gauge", "Ranks of the job by state.");
   for (const JobSnapshot& job : hub.jobs) {
-    for (const RankState state : {RankState::absent, RankState::joining, RankState::ready,
-                                  RankState::left, RankState::lost}) {
+    for (const RankState state :
+         {RankState::absent, RankState::joining, RankState::ready, RankState::left}) {
       const auto count =
           std::count_if(job.ranks.begin(), job.ranks.end(),
                         [&](const RankSnapshot& rank) { return rank.state == state; });

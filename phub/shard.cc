@@ -59,7 +59,7 @@ void Shard::on_event(uint32_t fabric, const transport::Event& event) {
       break;
     }
     case transport::EventKind::lost:
-      fault(*owner.job, owner.rank, fabrics_[fabric]->lost_reason(event.link));
+      fail(*owner.job, owner.rank, true, fabrics_[fabric]->lost_reason(event.link));
       break;
   }
 }
@@ -138,9 +138,13 @@ void Shard::on_summand(uint32_t fabric, const LinkOwner& owner, const transport:
 
 void Shard::fault(ShardJob& job, uint32_t rank, std::string reason) {
   counters_.malformed.add(1);
+  fail(job, rank, false, std::move(reason));
+}
+
+void Shard::fail(ShardJob& job, uint32_t rank, bool is_lost, std::string reason) {
   if (!job.is_running) return;
   job.is_running = false;  // Nothing of the job moves until control has removed it.
-  on_fault_({job.epoch->job, job.epoch->number, rank, std::move(reason)});
+  on_fault_({job.epoch->job, job.epoch->number, rank, is_lost, std::move(reason)});
 }
 
 size_t Shard::advance_jobs() {
@@ -148,8 +152,8 @@ size_t Shard::advance_jobs() {
   for (size_t i = 0; i < jobs_.size(); ++i) {  // Every job in turn: none starves the others.
     if (++next_job_ >= jobs_.size()) next_job_ = 0;
     ShardJob& job = *jobs_[next_job_];
-    if (job.epoch->clip != nullptr) open_clip_step(job);
     if (!job.backlog.empty()) flush_backlog(job);
+    if (job.epoch->clip != nullptr) open_clip_step(job);
     size_t bytes = 0;
     for (size_t k = 0; k < kAdvancesPerPoll && bytes < kAdvancedBytesPerPoll; ++k) {
       if (job.work.empty() || !job.is_running || !job.backlog.empty()) break;
@@ -165,10 +169,14 @@ size_t Shard::advance_jobs() {
 void Shard::open_clip_step(ShardJob& job) {
   const ClipState& clip = *job.epoch->clip;
   if (clip.opened_steps.load(std::memory_order_acquire) == job.clip_steps) return;
-  ++job.clip_steps;
-  const float scale = clip.scale;
-  for (const uint32_t slot : job.clip_staged) complete(job, slot, scale);
-  job.clip_staged.clear();
+  // Whoever has staged nothing does not look at the scale: the others may be a step ahead.
+  size_t done = 0;
+  while (done < job.clip_staged.size() && job.backlog.empty()) {
+    complete(job, job.clip_staged[done++], clip.scale);
+  }
+  job.clip_staged.erase(job.clip_staged.begin(),
+                        job.clip_staged.begin() + static_cast<std::ptrdiff_t>(done));
+  if (job.clip_staged.empty()) ++job.clip_steps;
 }
 
 // Whom the fabric has no room for is put into his job's backlog.

@@ -29,18 +29,20 @@ struct ShardCounters {
   base::Counter polls, idle_polls, sleeps, chunks_owned;
 };
 
+// Instead of a rank: no single one is to blame.
+constexpr uint32_t kNobody = kRankCountMax;
+
 // What a shard tells the control plane: this rank's link or protocol is broken.
 struct RankFault {
   JobId job = JobId{0};
   uint32_t epoch = 0;
   uint32_t rank = 0;
+  bool is_lost = false;  // The link ended; else the rank sent what no correct worker sends.
   std::string reason;
 };
 
 // In fabric_of_rank: this rank has left and takes no part.
 constexpr uint32_t kNoFabric = UINT32_MAX;
-// Most replies that are put at once.
-constexpr size_t kReplyBatch = 64;
 
 class Shard {
  public:
@@ -83,6 +85,7 @@ class Shard {
   void on_summand(uint32_t fabric, const LinkOwner& owner, const transport::Event& event,
                   exchange::Tag tag);
   void fault(ShardJob& job, uint32_t rank, std::string reason);
+  void fail(ShardJob& job, uint32_t rank, bool is_lost, std::string reason);
   size_t advance_jobs();
   void open_clip_step(ShardJob& job);
 

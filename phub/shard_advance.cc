@@ -151,16 +151,14 @@ void Shard::finish_sum(ShardJob& job, uint32_t slot, float clip_scale) {
 bool Shard::finish_broadcast(ShardJob& job, uint32_t slot) {
   const std::byte* data = nullptr;
   uint32_t root_count = 0;
-  uint32_t last_root = 0;
   for (uint32_t rank = 0; rank < job.epoch->rank_count; ++rank) {
     if (!job.states.has_arrived(slot, rank) || job.source(slot, rank).data == nullptr) continue;
     data = job.source(slot, rank).data;
-    last_root = rank;
     ++root_count;
   }
   const OwnedChunk& chunk = job.chunks()[slot];
   if (root_count != 1) {
-    fault(job, last_root,
+    fault(job, kNobody,
           "ranks disagree: " + std::to_string(root_count) +
               " ranks are the root of a broadcast of tensor \"" + job.tensor_of(slot).name +
               "\"; name the same root on every rank");

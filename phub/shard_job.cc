@@ -15,7 +15,7 @@ static_assert(exchange::kShardBytesPerChunk ==
                   sizeof(exchange::Verb) + sizeof(int64_t) + sizeof(uint16_t));
 static_assert(exchange::kShardBytesPerSource == sizeof(Source));
 
-// Settings of so many steps are kept: more than the eight rounds that can be open.
+// Beyond so many, settings that no open round needs are dropped.
 constexpr size_t kSettingsKept = 16;
 
 std::vector<OwnedChunk> owned_chunks(const Epoch& epoch, uint32_t shard) {
@@ -68,7 +68,7 @@ ShardJob::ShardJob(std::shared_ptr<const Epoch> epoch_in, uint32_t shard_in,
       pulls_(chunks_.size() * states.block_count()),
       pull_count_(chunks_.size()) {
   settings_.reserve(kSettingsKept + 1);
-  backlog.reserve(2 * epoch->rank_count);
+  backlog.reserve(kReplyBatch + 2 * epoch->rank_count);
 }
 
 Status ShardJob::allocate(const LandingNeeds& needs) {
@@ -122,6 +122,7 @@ StepSettings ShardJob::settings(uint32_t tensor, uint32_t round) const {
   for (size_t i = settings_.size(); i-- > 0;) {
     if (settings_[i].first_rounds[tensor] <= round) return settings_[i].values;
   }
+  if (epoch->settings.has_value()) return *epoch->settings;
   StepSettings defaults;
   defaults.learning_rate = epoch->tensors[tensor].optimizer.learning_rate;
   return defaults;
@@ -129,7 +130,21 @@ StepSettings ShardJob::settings(uint32_t tensor, uint32_t round) const {
 
 void ShardJob::add_settings(SettingsEntry entry) {
   settings_.push_back(std::move(entry));
-  if (settings_.size() > kSettingsKept) settings_.erase(settings_.begin());
+  if (settings_.size() <= kSettingsKept) return;
+  // Drops what is over for every tensor: a round that waits for a slow rank keeps its settings.
+  std::vector<uint32_t> next_rounds(epoch->tensors.size(), UINT32_MAX);
+  for (uint32_t slot = 0; slot < chunk_count(); ++slot) {
+    uint32_t& next = next_rounds[chunks_[slot].tensor];
+    next = std::min(next, states.done_rounds(slot) + 1);
+  }
+  size_t over = 0;
+  while (over + 1 < settings_.size() &&
+         std::equal(next_rounds.begin(), next_rounds.end(),
+                    settings_[over + 1].first_rounds.begin(),
+                    [](uint32_t next, uint32_t first) { return first <= next; })) {
+    ++over;
+  }
+  settings_.erase(settings_.begin(), settings_.begin() + static_cast<std::ptrdiff_t>(over));
 }
 
 bool ShardJob::take_pull(uint32_t slot, uint32_t rank) {

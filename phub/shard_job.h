@@ -38,6 +38,9 @@ struct RankLink {
   bool has_windows = false;  // Results are written straight into the rank's memory.
 };
 
+// Most replies that are put at once.
+constexpr size_t kReplyBatch = 64;
+
 // A summand that has come and is not folded yet.
 struct Source {
   const std::byte* data = nullptr;

@@ -21,12 +21,15 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
   std::vector<transport::Bootstrap> offers(rank_count);
   jobs_.push_back(std::move(job));
   ShardJob& installed = *jobs_.back();
+  counters_.chunks_owned.add(installed.chunk_count());
   if (!installed.results().empty()) {
     for (const std::unique_ptr<transport::Fabric>& fabric : fabrics_) {
-      PHUB_TRY(fabric->register_memory(installed.results()));
+      if (Status status = fabric->register_memory(installed.results()); !status.ok()) {
+        remove(installed.epoch->job);
+        return status;
+      }
     }
   }
-  counters_.chunks_owned.add(installed.chunk_count());
   for (uint32_t rank = 0; rank < rank_count; ++rank) {
     RankLink& link = installed.links[rank];
     if (fabric_of_rank[rank] == kNoFabric) {
@@ -62,6 +65,7 @@ Status Shard::accept(JobId job_id, uint32_t rank, transport::Bootstrap answer) {
   ShardJob* const job = find(job_id);
   if (job == nullptr) return Status(Code::aborted, "the job is gone");
   const RankLink& link = job->links[rank];
+  if (!link.is_open) return Status(Code::aborted, "the rank has left");
   return fabrics_[link.fabric]->accept(link.link, std::move(answer));
 }
 
@@ -90,6 +94,13 @@ void Shard::remove(JobId job_id) {
 void Shard::remove_rank(JobId job_id, uint32_t rank) {
   ShardJob* const job = find(job_id);
   if (job == nullptr || !job->links[rank].is_open) return;
+  for (uint32_t slot = 0; slot < job->chunk_count(); ++slot) {
+    if (!job->states.is_open(slot) || !job->states.has_arrived(slot, rank)) continue;
+    // Its summand may lie in its own memory, which goes with the link.
+    return fault(*job, rank,
+                 "it left before the round of tensor \"" + job->tensor_of(slot).name +
+                     "\" that it had pushed was over");
+  }
   job->states.remove_rank(rank);
   RankLink& link = job->links[rank];
   owners_[link.fabric][transport::index_of(link.link)] = {};

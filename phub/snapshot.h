@@ -23,14 +23,14 @@ struct ShardSnapshot {
   uint64_t results = 0;  // Chunk rounds completed.
   uint64_t replied_bytes = 0;
   uint64_t duplicates = 0;  // Copies that were dropped.
-  uint64_t stale = 0;       // Pushes of the round just finished: answered again.
-  uint64_t malformed = 0;   // Puts that made no sense; their link was closed.
+  uint64_t stale = 0;       // Pushes of the round just finished: dropped.
+  uint64_t malformed = 0;   // Puts that made no sense; their job failed.
   uint64_t polls = 0;
   uint64_t idle_polls = 0;
   uint64_t sleeps = 0;
 };
 
-enum class RankState : uint8_t { absent, joining, ready, left, lost };
+enum class RankState : uint8_t { absent, joining, ready, left };
 std::string_view to_string(RankState state);
 
 struct RankSnapshot {
@@ -50,7 +50,7 @@ struct LateSnapshot {
   std::vector<uint32_t> missing_ranks;
 };
 
-enum class JobState : uint8_t { forming, connecting, running, failed };
+enum class JobState : uint8_t { forming, connecting, running };
 std::string_view to_string(JobState state);
 
 struct JobSnapshot {
@@ -83,6 +83,7 @@ struct HubSnapshot {
   uint32_t jobs_max = 0;
   uint64_t sessions_accepted = 0;
   uint64_t sessions_refused = 0;  // Wrong secret, version, bytes, limits.
+  uint64_t jobs_failed = 0;       // Times that a job's epoch ended in an error.
   std::vector<ShardSnapshot> shards;
   std::vector<JobSnapshot> jobs;
 };

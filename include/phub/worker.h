@@ -10,8 +10,10 @@
 //
 // Source: Parameter Hub (Luo et al., SoCC 2018): chunked push/pull, fused push-pull, one owner
 // core. Thread-safety: any thread may call anything; operations on one tensor must not overlap.
-// Errors: values only (phub/status.h). After `aborted` or `unavailable` the job's epoch is over:
-// destroy the Worker and connect again. Every other error leaves the Worker as it was.
+// Errors: values only (phub/status.h). What the hub ends (`aborted`: a rank failed or ranks
+// disagree; `unavailable`: the hub; another code: it refused something of this rank's) ends the
+// Worker: every later call returns that error; destroy it and connect again. Wrong arguments and
+// deadlines that pass leave the Worker as it was.
 #pragma once
 
 #include <chrono>
@@ -28,13 +30,13 @@
 
 namespace phub {
 
-// Who moves the bytes. caller: they move inside submit, poll and wait only. thread: a thread of the
-// library moves them while the trainer computes. automatic: a thread where overlap needs one; over
-// shm the hub does the work, so automatic means caller there.
+// Who moves the bytes. caller: they move inside the calls of this class only. thread: a thread of
+// the library moves them while the trainer computes. automatic: a thread where overlap needs one;
+// over shm the hub does the work, so automatic means caller there.
 enum class Progress : uint8_t { automatic = 0, caller, thread };
 
 struct WorkerOptions {
-  std::string hub = "shm:///tmp/phub.sock";  // Where the hub listens: shm://PATH of its socket.
+  std::string hub = "shm:///tmp/phub.sock";  // Where it listens: shm://PATH, tcp://HOST:PORT.
   JobSpec job;                               // Name, secret and rank count; see JobSpec.
   Rank rank = Rank{0};
   Progress progress = Progress::automatic;
@@ -132,9 +134,10 @@ class Worker {
   Status wait(const Operation& operation, std::chrono::milliseconds timeout);
   Status wait_all();  // All operations started so far; the first failure.
   Status wait_all(std::chrono::milliseconds timeout);
-  bool is_done(const Operation& operation);
+  bool is_done(const Operation& operation);  // Polls, so a loop around it ends.
 
-  // Moves what can be moved now, without blocking. Needed only with Progress::caller.
+  // Moves what can be moved now, without blocking, and runs callbacks. Needed where no thread of
+  // the library does (Progress::caller, and automatic over shm) and nobody waits.
   void poll();
 
   // Returns when every rank has called it.

@@ -44,7 +44,7 @@ inline HubSnapshot make_snapshot() {
   job.memory.table_bytes = 4096;
   job.rounds = 99;
   job.ranks = {{0, RankState::ready, 4711, "node1", "shm"},
-               {1, RankState::lost, 4712, "node2", "shm"}};
+               {1, RankState::left, 4712, "node2", "shm"}};
   hub.jobs.push_back(job);
   return hub;
 }

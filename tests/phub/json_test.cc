@@ -31,7 +31,7 @@ TEST(JsonTest, AJobHoldsItsRanksAndMemory) {
   EXPECT_EQ(document["state"], "running");
   EXPECT_EQ(document["memory"]["total_bytes"], 4096);
   ASSERT_EQ(document["ranks"].size(), 2u);
-  EXPECT_EQ(document["ranks"][1]["state"], "lost");
+  EXPECT_EQ(document["ranks"][1]["state"], "left");
   EXPECT_EQ(document["ranks"][1]["process"], 4712);
 }
 

@@ -73,8 +73,8 @@ TEST(MetricsTest, NumbersAreThoseOfTheSnapshot) {
   EXPECT_THAT(text, HasSubstr("phub_memory_limit_bytes 8589934592\n"));
   EXPECT_THAT(text, HasSubstr("phub_uptime_seconds 12.5\n"));
   EXPECT_THAT(text, HasSubstr("phub_job_state{job=\"resnet\",state=\"running\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("phub_job_state{job=\"resnet\",state=\"failed\"} 0\n"));
-  EXPECT_THAT(text, HasSubstr("phub_job_ranks{job=\"resnet\",state=\"lost\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("phub_job_state{job=\"resnet\",state=\"forming\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("phub_job_ranks{job=\"resnet\",state=\"left\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("phub_job_late_seconds{job=\"resnet\"} 3.25\n"));
   EXPECT_THAT(text, HasSubstr("phub_job_memory_bytes{job=\"resnet\",part=\"tables\"} 4096\n"));
 }

@@ -59,7 +59,7 @@ TEST_F(PhubctlTest, AJobShowsItsRanks) {
   const CtlResult result = ask({"job", "resnet"});
   EXPECT_EQ(result.exit, CtlExit::done) << result.error;
   EXPECT_THAT(result.output, HasSubstr("25,557,032 elements in 161 tensors"));
-  EXPECT_THAT(result.output, ContainsRegex("1 +lost +4712 +node2 +shm"));
+  EXPECT_THAT(result.output, ContainsRegex("1 +left +4712 +node2 +shm"));
 }
 
 TEST_F(PhubctlTest, LateNamesTheMissingRank) {
