@@ -58,6 +58,12 @@ bool Driver::wait(const Wait& wait, Instant deadline) {
   ++contender_count_;
   Lock lock(mutex_);
   --contender_count_;
+  if (!is_driving_ && client_->has_finished()) {  // Callbacks of what ended at once.
+    is_driving_ = true;
+    run_callbacks(lock);
+    is_driving_ = false;
+    news_.notify_all();
+  }
   waits_.push_back(&wait);
   bool is_over = wait.is_over(*client_);
   while (!is_over) {

@@ -105,12 +105,15 @@ Status Worker::Impl::wait(const Operation& operation, Milliseconds timeout) {
   const client::Driver::Wait wait{{{&operation, 1}, false, false}, is_done};
   Status late;
   if (!driver_->wait(wait, deadline_after(timeout))) {
-    const std::string what =
-        driver_->with([&](Client& client) { return client.rounds()->describe(operation); });
+    const std::string what = driver_->with([&](Client& client) {
+      return client.rounds() == nullptr ? "wait" : client.rounds()->describe(operation);
+    });
     late = timed_out(what, timeout, what.substr(what.find(' ') + 1));
   }
   return driver_->with([&](Client& client) {  // It may have ended while the hub was asked.
-    return is_done(client) ? client.rounds()->status_of(operation) : late;
+    if (!is_done(client)) return late;
+    // Without rounds a new epoch is being agreed on: it began when all operations had ended.
+    return client.rounds() == nullptr ? Status() : client.rounds()->status_of(operation);
   });
 }
 

@@ -157,7 +157,9 @@ Result<Operation> Rounds::collect(uint32_t t, std::byte* target, Callback done) 
                   shown(t, Kind::pull) + ": an earlier pull of it has not ended; wait for it");
   }
   if (target != tensor.place.result) {
-    if (tensor.source == target && !is_ended && !tensor.is_staged) {
+    const bool overlaps = tensor.source != nullptr && target < tensor.source + tensor.bytes &&
+                          tensor.source < target + tensor.bytes;
+    if (overlaps && !is_ended && !tensor.is_staged) {
       return Status(Code::failed_precondition,
                     shown(t, Kind::pull) +
                         ": the result would overwrite the gradient that is still being sent; wait "

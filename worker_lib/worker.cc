@@ -103,6 +103,7 @@ Status Worker::wait_all() { return impl_->wait_all(impl_->options().wait_timeout
 Status Worker::wait_all(std::chrono::milliseconds timeout) { return impl_->wait_all(timeout); }
 
 bool Worker::is_done(const Operation& operation) {
+  impl_->driver().poll();  // So that asking in a loop comes to an end.
   return impl_->driver().with([&](Client& client) {
     return client.rounds() == nullptr || client.rounds()->is_done(operation);
   });
