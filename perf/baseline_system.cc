@@ -53,7 +53,7 @@ Result<Outcome> finish_run(std::vector<Process>& processes, Board& board, const 
 class OpenMpi final : public System {
  public:
   std::string name() const override { return "openmpi"; }
-  std::string fabric() const override { return "shm"; }
+  std::string fabric(const Case&) const override { return "shm"; }
   std::vector<std::string> algorithms() const override {
     return {"default", "recursive_doubling", "ring", "segmented_ring", "rabenseifner"};
   }
@@ -92,7 +92,7 @@ class OpenMpi final : public System {
 class Gloo final : public System {
  public:
   std::string name() const override { return "gloo"; }
-  std::string fabric() const override { return "tcp"; }
+  std::string fabric(const Case&) const override { return "tcp"; }
   std::vector<std::string> algorithms() const override {
     return {"ring_chunked", "ring", "halving_doubling", "bcube"};
   }

@@ -108,6 +108,12 @@ Status set_stores(Case& one, const std::string& text) {
                 "--stores = " + text + ": want auto, non_temporal or ordinary");
 }
 
+Status set_fabric(Case& one, const std::string& text) {
+  one.fabric = text;
+  if (text == "shm" || text == "tcp") return Status();
+  return Status(Code::invalid_argument, "--fabric = " + text + ": want shm or tcp");
+}
+
 Status load_profile(const std::string& path, std::vector<Case>& cases) {
   std::ifstream file(path);
   if (!file) return Status(Code::not_found, "--sleep-profile " + path + ": cannot be opened");
@@ -127,7 +133,7 @@ uint64_t Case::compute_us_total() const {
 
 std::vector<Flag> case_flags() {
   return {
-      {"fabric", "shm", "shm"},
+      {"fabric", "between hub and workers: shm, tcp", "shm"},
       {"model", "tables of perf/models, or paths with a '/'", ""},
       {"size", "bytes of one flat tensor, instead of a model", ""},
       {"workers", "ranks", "2"},
@@ -158,6 +164,7 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
       {arguments.list("dtype"),
        enum_setter(
            "dtype", DataType::int64, [](Case & one) -> auto& { return one.type; })},
+      {arguments.list("fabric"), set_fabric},
       {arguments.list("op"),
        enum_setter(
            "op", ReduceOp::product, [](Case & one) -> auto& { return one.op; })},
@@ -175,10 +182,6 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
       {models.empty() ? as_texts(sizes) : models, models.empty() ? set_size : set_model},
   };
   Case base;
-  if (arguments.text("fabric") != "shm") {
-    return Status(Code::invalid_argument,
-                  "--fabric = " + arguments.text("fabric") + ": this build measures shm");
-  }
   std::vector<Case> cases;
   PHUB_TRY(expand(dimensions, base, cases));
   if (cases.empty()) return Status(Code::invalid_argument, "a list of options is empty");

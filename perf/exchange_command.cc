@@ -81,7 +81,9 @@ uint64_t plan_bytes(const Case& one) {
   shape.shards.resize(one.shards);
   const std::vector<TensorSpec> specs = tensor_specs(one);
   const auto map = exchange::ChunkMap::build(specs, one.chunk_elements(), shape);
-  return map.ok() ? exchange::plan_memory(specs, *map, one.workers, true).total_bytes() : 0;
+  return map.ok()
+             ? exchange::plan_memory(specs, *map, one.workers, one.fabric == "shm").total_bytes()
+             : 0;
 }
 
 Row make_row(const Case& one, const Contender& contender, double roof_us, const Machine& machine) {
@@ -89,7 +91,7 @@ Row make_row(const Case& one, const Contender& contender, double roof_us, const 
   Row row;
   row.system = contender.system->name();
   row.algorithm = contender.algorithm;
-  row.fabric = contender.system->fabric();
+  row.fabric = contender.system->fabric(one);
   row.model = one.model.name;
   row.bytes = one.bytes();
   row.count = one.model.element_count();

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <thread>
 
@@ -36,9 +37,14 @@ class Folder {
   std::string path_;
 };
 
-// A hub that is ready for workers.
-Result<Process> start_hub(const std::string& phubd, const std::string& listen, const Case& one,
-                          const base::Fd& output) {
+// A hub that is ready for workers, and where.
+struct StartedHub {
+  Process process;
+  std::string address;
+};
+
+Result<StartedHub> start_hub(const std::string& phubd, const std::string& listen, const Case& one,
+                             const base::Fd& output) {
   int ends[2];
   if (pipe(ends) != 0) return Status(Code::resource_exhausted, "pipe: " + base::errno_text());
   const base::Fd reader(ends[0]);
@@ -51,12 +57,15 @@ Result<Process> start_hub(const std::string& phubd, const std::string& listen, c
   writer = base::Fd();  // Now only the hub holds that end: its death is an end of file here.
   pollfd readable = {reader.get(), POLLIN, 0};
   const int timeout_ms = static_cast<int>(std::chrono::milliseconds(kReadyTimeout).count());
-  char byte = 0;
-  if (::poll(&readable, 1, timeout_ms) != 1 || read(reader.get(), &byte, 1) != 1) {
+  std::array<char, 512> line{};
+  if (::poll(&readable, 1, timeout_ms) != 1 || read(reader.get(), line.data(), line.size()) <= 0) {
     hub.stop(std::chrono::milliseconds(300));
     return Status(Code::unavailable, phubd + " did not get ready; output:\n" + tail_of(output));
   }
-  return hub;
+  // "phubd 0.1.0 ready: ADDRESS, http off, 2 shards"
+  const std::string_view text(line.data());
+  const size_t begin = std::min(text.find("://"), text.size() - 3) - 3;
+  return StartedHub{std::move(hub), std::string(text.substr(begin, text.find(',') - begin))};
 }
 
 // What the parent does while the workers stand at their stops.
@@ -103,7 +112,7 @@ class PhubSystem final : public System {
   explicit PhubSystem(std::string phubd) : phubd_(std::move(phubd)) {}
 
   std::string name() const override { return "phub"; }
-  std::string fabric() const override { return "shm"; }
+  std::string fabric(const Case& one) const override { return one.fabric; }
   std::vector<std::string> algorithms() const override { return {"hub"}; }
   Status supports(const Case&) const override { return Status(); }
 
@@ -111,8 +120,10 @@ class PhubSystem final : public System {
     const Folder folder;
     if (folder.path().empty()) return Status(Code::resource_exhausted, "no temporary folder");
     PHUB_TRY_ASSIGN(const base::Fd output, make_output_file());
-    const std::string listen = "shm://" + folder.path() + "/hub.sock";
-    PHUB_TRY_ASSIGN(Process hub, start_hub(phubd_, listen, one, output));
+    const std::string listen =
+        one.fabric == "tcp" ? "tcp://127.0.0.1:0" : "shm://" + folder.path() + "/hub.sock";
+    PHUB_TRY_ASSIGN(StartedHub started, start_hub(phubd_, listen, one, output));
+    Process& hub = started.process;
     PHUB_TRY_ASSIGN(Board board, Board::create(one.workers, options.rounds));
 
     Outcome outcome;
@@ -120,7 +131,7 @@ class PhubSystem final : public System {
     std::vector<Process> workers;
     for (uint32_t rank = 0; rank < one.workers; ++rank) {
       std::vector<std::string> argv = {"/proc/self/exe", "worker",
-                                       "--hub",          listen,
+                                       "--hub",          started.address,
                                        "--board",        board.path(),
                                        "--rank",         std::to_string(rank),
                                        "--warmup",       std::to_string(options.warmup)};

@@ -38,7 +38,7 @@ class System {
  public:
   virtual ~System() = default;
   virtual std::string name() const = 0;
-  virtual std::string fabric() const = 0;
+  virtual std::string fabric(const Case& one) const = 0;
   // Its algorithms that are worth trying; the first is its own choice.
   virtual std::vector<std::string> algorithms() const = 0;
   // unimplemented: the system has no such element type, reduction or optimizer.

@@ -29,7 +29,7 @@ class FailureTest : public testing::Test {
     const size_t shards = base::allowed_cores().size();
     std::vector<std::string> argv = {PHUB_TEST_PHUBD,
                                      "--listen",
-                                     "shm://" + path_,
+                                     "shm://" + path_ + ",tcp://127.0.0.1:0",
                                      "--http",
                                      "off",
                                      "--shards",
@@ -40,13 +40,17 @@ class FailureTest : public testing::Test {
                                      "1"};
     argv.insert(argv.end(), more.begin(), more.end());
     Child hub(argv);
-    EXPECT_TRUE(hub.wait_line("", seconds(20)).has_value()) << "phubd did not start";
+    const std::optional<std::string> ready = hub.wait_line("phubd", seconds(20));
+    EXPECT_TRUE(ready.has_value()) << "phubd did not start";
+    const size_t tcp = ready.value_or("tcp://,").find("tcp://");
+    tcp_address_ = ready.value_or("tcp://,").substr(tcp);
+    tcp_address_ = tcp_address_.substr(0, tcp_address_.find(','));
     return hub;
   }
   Child start_worker(const std::string& job, uint32_t rank, uint32_t size,
-                     const std::string& secret = "test secret") {
-    return Child({PHUB_TEST_WORKER, "shm://" + path_, job, std::to_string(rank),
-                  std::to_string(size), secret});
+                     const std::string& secret = "test secret", bool over_tcp = false) {
+    return Child({PHUB_TEST_WORKER, over_tcp ? tcp_address_ : "shm://" + path_, job,
+                  std::to_string(rank), std::to_string(size), secret});
   }
   std::vector<Child> start_job(const std::string& job, uint32_t size) {
     std::vector<Child> workers;
@@ -57,7 +61,26 @@ class FailureTest : public testing::Test {
     return workers;
   }
   std::string path_;
+  std::string tcp_address_;
 };
+
+TEST_F(FailureTest, AJobMixesNetworksAndADeadRankOverTcpIsNamedToTheOthers) {
+  const Child hub = start_hub();
+  std::vector<Child> other = start_job("other", 2);
+  std::vector<Child> mixed;
+  for (uint32_t rank = 0; rank < 3; ++rank) {
+    mixed.push_back(start_worker("mixed", rank, 3, "test secret", rank > 0));
+  }
+  for (Child& worker : mixed) ASSERT_TRUE(worker.wait_line("round", seconds(20)).has_value());
+  mixed[1].signal(SIGKILL);
+  for (const size_t rank : {0u, 2u}) {
+    const std::optional<std::string> line = mixed[rank].wait_line("error", seconds(10));
+    ASSERT_TRUE(line.has_value()) << "rank " << rank << " hangs";
+    EXPECT_NE(line->find("rank 1 (process " + std::to_string(mixed[1].pid())), std::string::npos)
+        << *line;
+  }
+  EXPECT_TRUE(other[0].wait_line("round", seconds(10)).has_value());
+}
 
 TEST_F(FailureTest, AKilledWorkerIsNamedToTheOthersWithinASecondAndTheHubGoesOn) {
   const Child hub = start_hub();

@@ -1,0 +1,177 @@
+// Goal: whoever is not a link's worker gets nowhere, and a worker that breaks the rules loses its
+// own link only, with the reason. Method: raw sockets against a real acceptor on the loopback; what
+// the conformance suite checks for every fabric is not repeated here.
+#include "transport/tcp.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "base/random.h"
+
+namespace phub::transport {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr uint32_t kSlotBytes = 256;
+constexpr uint32_t kMark = 0x31465450;
+
+class TcpTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    fabric_ = std::move(TcpFabric::make({.listen = base::HostPort{"127.0.0.1", 0}})).value();
+    memory_ = fabric_->allocate(2 * kSlotBytes)->data();
+    options_.slots = {{memory_, kSlotBytes}, {memory_ + kSlotBytes, kSlotBytes}};
+    options_.peer_slot_count = 1;
+    options_.acceptor_puts_max = options_.connector_puts_max = 4;
+    peer_options_.slots = {{peer_slot_.data(), kSlotBytes}};
+    peer_options_.peer_slot_count = 2;
+    peer_options_.acceptor_puts_max = peer_options_.connector_puts_max = 4;
+    Bootstrap offer;
+    link_ = fabric_->open(options_, &offer).value();
+    offer_ = decode_tcp_offer(offer.blob, peer_options_).value();
+    ASSERT_TRUE(fabric_->accept(link_, {encode_tcp_answer(peer_options_), {}}).ok());
+  }
+
+  base::Fd dial() const {
+    return std::move(connect_tcp({"127.0.0.1", offer_.port}, base::now() + std::chrono::seconds(5)))
+        .value();
+  }
+  base::Fd dial_as_worker() const {
+    base::Fd socket = dial();
+    std::string hello = "PHUBTCP1";
+    hello.append(reinterpret_cast<const char*>(offer_.token.data()), offer_.token.size());
+    say(socket, hello);
+    return socket;
+  }
+  static void say(const base::Fd& socket, std::string_view bytes) {
+    EXPECT_EQ(::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), std::ssize(bytes));
+  }
+  static std::string frame(uint32_t tag, uint32_t slot, uint32_t bytes, uint32_t mark = kMark) {
+    const std::array<uint32_t, 4> numbers = {tag, slot, bytes, mark};
+    std::string text(sizeof(numbers), '\0');
+    std::memcpy(text.data(), numbers.data(), sizeof(numbers));
+    return text;
+  }
+  // Polls until something comes of it; at most about a second.
+  std::vector<Event> poll_some() {
+    std::array<Event, 8> events;
+    for (int i = 0; i < 1000; ++i) {
+      const size_t count = fabric_->poll(base::now(), events);
+      if (count > 0) return {events.begin(), events.begin() + static_cast<std::ptrdiff_t>(count)};
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return {};
+  }
+  std::string reason_after(const std::string& bytes) {
+    const base::Fd socket = dial_as_worker();
+    say(socket, bytes);
+    const std::vector<Event> events = poll_some();
+    if (events.size() != 1 || events[0].kind != EventKind::lost) return "not lost";
+    return fabric_->lost_reason(link_);
+  }
+
+  std::unique_ptr<Fabric> fabric_;
+  std::byte* memory_ = nullptr;
+  std::array<std::byte, kSlotBytes> peer_slot_ = {};
+  LinkOptions options_, peer_options_;
+  LinkId link_{0};
+  TcpOffer offer_;
+};
+
+TEST_F(TcpTest, AWrongTokenIsCutOffAndTheRightOneStillComesIn) {
+  const base::Fd stranger = dial();
+  say(stranger, "PHUBTCP1" + std::string(16, 'x'));
+  const base::Fd talker = dial();
+  base::Random random(3);
+  std::string noise(1000, '\0');
+  for (char& byte : noise) byte = static_cast<char>(random.next());
+  say(talker, noise);
+  const base::Fd silent = dial();
+  const base::Fd worker = dial_as_worker();
+  say(worker, frame(5, 1, 3) + "abc");
+  const std::vector<Event> events = poll_some();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].tag, 5u);
+  EXPECT_EQ(std::memcmp(memory_ + kSlotBytes, "abc", 3), 0);
+  for (const base::Fd* const socket : {&stranger, &talker}) {
+    char byte = 0;
+    for (int i = 0; i < 100 && ::recv(socket->get(), &byte, 1, MSG_DONTWAIT) < 0; ++i) {
+      if (errno != EAGAIN) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_LE(::recv(socket->get(), &byte, 1, MSG_DONTWAIT), 0);
+  }
+}
+
+TEST_F(TcpTest, BytesThatComeOneByOneMakeAFrame) {
+  const base::Fd worker = dial_as_worker();
+  const std::string bytes = frame(9, 0, 2) + "hi" + frame(10, 1, 0);
+  for (const char byte : bytes) {
+    say(worker, {&byte, 1});
+    std::array<Event, 1> event;
+    fabric_->poll(base::now(), event);
+  }
+  EXPECT_EQ(std::memcmp(memory_, "hi", 2), 0);
+}
+
+TEST_F(TcpTest, ASlotThatIsNotThereCostsTheLink) {
+  EXPECT_THAT(reason_after(frame(1, 2, 0)), HasSubstr("slot 2 of 2"));
+}
+TEST_F(TcpTest, APayloadLongerThanItsSlotCostsTheLinkBeforeAByteOfItIsTaken) {
+  EXPECT_THAT(reason_after(frame(1, 0, kSlotBytes + 1)), HasSubstr("257 bytes to a slot of 256"));
+  EXPECT_EQ(memory_[0], std::byte{0});
+}
+TEST_F(TcpTest, BytesThatAreNoFrameCostTheLink) {
+  EXPECT_THAT(reason_after(frame(1, 0, 4, 0xdeadbeef)), HasSubstr("no frame"));
+}
+
+TEST_F(TcpTest, AConnectionThatEndsInsideAFrameIsReportedSo) {
+  base::Fd worker = dial_as_worker();
+  say(worker, frame(1, 0, 100) + "only these");
+  worker = base::Fd();
+  const std::vector<Event> events = poll_some();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].kind, EventKind::lost);
+  EXPECT_THAT(fabric_->lost_reason(link_), HasSubstr("inside a frame"));
+}
+
+TEST_F(TcpTest, WhoNeverComesIsNamedAfterTwentySeconds) {
+  std::array<Event, 1> event;
+  EXPECT_EQ(fabric_->poll(base::Instant{1}, event), 0u);
+  EXPECT_EQ(fabric_->poll(base::Instant{1} + std::chrono::seconds(21), event), 1u);
+  EXPECT_EQ(event[0].kind, EventKind::lost);
+  EXPECT_THAT(fabric_->lost_reason(link_), HasSubstr("no connection"));
+}
+
+TEST_F(TcpTest, ARefusedConnectionIsSaidWithTheAddress) {
+  offer_.host = "127.0.0.1";
+  const uint16_t port = offer_.port;
+  fabric_.reset();  // Nobody listens any more.
+  const auto worker = std::move(TcpFabric::make({})).value();
+  Bootstrap answer;
+  // The acceptor's numbers are the other way round.
+  LinkOptions acceptor = options_;
+  acceptor.acceptor_puts_max = acceptor.connector_puts_max = 4;
+  const auto link =
+      worker->connect(peer_options_, {encode_tcp_offer(offer_, acceptor), {}}, &answer);
+  ASSERT_TRUE(link.ok()) << link.status().message();
+  std::array<Event, 1> event;
+  size_t count = 0;
+  for (int i = 0; i < 1000 && count == 0; ++i) {
+    count = worker->poll(base::now(), event);
+    if (count == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ASSERT_EQ(count, 1u);
+  EXPECT_THAT(worker->lost_reason(*link), HasSubstr("127.0.0.1:" + std::to_string(port)));
+  EXPECT_THAT(worker->lost_reason(*link), HasSubstr("refused"));
+}
+
+}  // namespace
+}  // namespace phub::transport
