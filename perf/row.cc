@@ -112,25 +112,25 @@ std::string table_header() {
     return std::string(lines);
   };
   const char* const format =
-      "%-8s %-13s %12s %12s %6s %7s %9s %3s %6s %8s %9s %9s %8s %7s %7s %6s %7s  %s\n";
-  return line(format, "# system", "model", "size", "count", "type", "redop", "optimizer", "n",
-              "shards", "chunk", "p50", "p99", "algbw", "busbw", "hubbw", "%roof", "#wrong",
+      "%-8s %-6s %-13s %12s %12s %6s %7s %9s %3s %6s %8s %9s %9s %8s %7s %7s %6s %7s  %s\n";
+  return line(format, "# system", "fabric", "model", "size", "count", "type", "redop", "optimizer",
+              "n", "shards", "chunk", "p50", "p99", "algbw", "busbw", "hubbw", "%roof", "#wrong",
               "algorithm") +
-         line(format, "#", "", "(B)", "(elements)", "", "", "", "", "", "(B)", "(us)", "(us)",
+         line(format, "#", "", "", "(B)", "(elements)", "", "", "", "", "", "(B)", "(us)", "(us)",
               "(GB/s)", "(GB/s)", "(GB/s)", "", "", "");
 }
 
 std::string table_line(const Row& row) {
   const auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
   char line[400];
-  std::snprintf(line, sizeof(line),
-                "%-8s %-13s %12llu %12llu %6s %7s %9s %3u %6u %8llu %9.1f %9.1f %8.2f %7.2f %7.2f "
-                "%6.1f %7llu  %s\n",
-                row.system.c_str(), row.model.c_str(), number(row.bytes), number(row.count),
-                row.dtype.c_str(), row.op.c_str(), row.optimizer.c_str(), row.workers, row.shards,
-                number(row.chunk_bytes), row.time_us_p50, row.time_us_p99, row.algbw_GBps,
-                row.busbw_GBps, row.hubbw_GBps, row.roof_percent, number(row.wrong),
-                row.algorithm.c_str());
+  std::snprintf(
+      line, sizeof(line),
+      "%-8s %-6s %-13s %12llu %12llu %6s %7s %9s %3u %6u %8llu %9.1f %9.1f %8.2f %7.2f %7.2f "
+      "%6.1f %7llu  %s\n",
+      row.system.c_str(), row.fabric.c_str(), row.model.c_str(), number(row.bytes),
+      number(row.count), row.dtype.c_str(), row.op.c_str(), row.optimizer.c_str(), row.workers,
+      row.shards, number(row.chunk_bytes), row.time_us_p50, row.time_us_p99, row.algbw_GBps,
+      row.busbw_GBps, row.hubbw_GBps, row.roof_percent, number(row.wrong), row.algorithm.c_str());
   return line;
 }
 

@@ -65,14 +65,16 @@ struct OptimizerOptions {
   float beta1 = 0.9f;     // adam, adamw.
   float beta2 = 0.999f;   // adam, adamw.
   float epsilon = 1e-8f;  // adam, adamw.
-  float clip_global_norm = 0;  // > 0: scale all gradients of a step to at most this 2-norm.
+  // > 0: scale all gradients of a step to at most this 2-norm. A step of the tensors that clip is
+  // taken when all of them have been pushed by all ranks: push each in every step.
+  float clip_global_norm = 0;
 
   bool operator==(const OptimizerOptions&) const = default;
 };
 
 // What rank 0 may change before a step. Applies to every round that rank 0 starts afterwards.
 struct StepSettings {
-  float learning_rate = 0.01f;
+  float learning_rate = 0.01f;  // Of every tensor, in place of its own.
   float gradient_scale = 1.0f;  // The reduced gradient is multiplied by this first (loss scaling).
   bool skip = false;  // Weights and optimizer state stay as they are; they are still sent.
 
