@@ -11,7 +11,7 @@
 
 namespace phub::perf {
 
-// Seconds for which `work(thread, pass)` runs once on each of `thread_count` pinned threads, the
+// Seconds for which `work(thread)` runs once on each of `thread_count` pinned threads, the
 // slowest thread counting; repeated until `seconds_min` have gone by. The best of `tries`.
 double time_threads(uint32_t thread_count, double seconds_min, uint32_t tries,
                     const std::function<void(uint32_t thread)>& work);

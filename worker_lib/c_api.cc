@@ -33,9 +33,11 @@ static_assert(static_cast<int>(phub::Progress::thread) == PHUB_PROGRESS_THREAD);
 static_assert(static_cast<int>(phub::StateKind::second_moment) == PHUB_SECOND_MOMENT);
 
 thread_local std::string last_error;
+thread_local const char* last_exception = nullptr;  // Instead: making a text could throw again.
 
 phub_status finish(const Status& status) {
   last_error = status.message();
+  last_exception = nullptr;
   return static_cast<phub_status>(status.code());
 }
 
@@ -45,10 +47,10 @@ phub_status guarded(Call call) {
   try {
     return finish(call());
   } catch (const std::bad_alloc&) {
-    last_error.clear();  // Setting a text could throw again.
+    last_exception = "out of memory";
     return PHUB_RESOURCE_EXHAUSTED;
   } catch (...) {
-    last_error.clear();
+    last_exception = "an exception inside the library; please report it";
     return PHUB_INTERNAL;
   }
 }
@@ -160,7 +162,9 @@ const char* phub_status_name(phub_status status) {
   return phub::to_string(static_cast<Code>(status)).data();
 }
 
-const char* phub_last_error(void) { return last_error.c_str(); }
+const char* phub_last_error(void) {
+  return last_exception != nullptr ? last_exception : last_error.c_str();
+}
 
 void phub_options_init(phub_options* options) {
   const phub::WorkerOptions defaults;
@@ -233,7 +237,12 @@ phub_status phub_register_tensors(phub_worker* worker, const phub_tensor* tensor
 }
 
 void* phub_result(phub_worker* worker, uint32_t tensor) {
-  return worker == nullptr ? nullptr : worker->worker.result(TensorId{tensor}).data();
+  void* result = nullptr;
+  on_worker(worker, [&](phub::Worker& w) {
+    result = w.result(TensorId{tensor}).data();
+    return Status();
+  });
+  return result;
 }
 
 phub_status phub_push_pull(phub_worker* worker, uint32_t tensor, const void* gradient, void* result,
@@ -290,11 +299,19 @@ phub_status phub_barrier(phub_worker* worker, int64_t timeout_ms) {
 }
 
 int phub_is_done(phub_worker* worker, phub_operation operation) {
-  return worker != nullptr && worker->worker.is_done(convert(operation)) ? 1 : 0;
+  bool is_done = false;
+  on_worker(worker, [&](phub::Worker& w) {
+    is_done = w.is_done(convert(operation));
+    return Status();
+  });
+  return is_done ? 1 : 0;
 }
 
 void phub_poll(phub_worker* worker) {
-  if (worker != nullptr) worker->worker.poll();
+  on_worker(worker, [](phub::Worker& w) {
+    w.poll();
+    return Status();
+  });
 }
 
 phub_status phub_set_step(phub_worker* worker, float learning_rate, float gradient_scale,

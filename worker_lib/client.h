@@ -4,7 +4,7 @@
 //                                 any of them -> failed
 //
 // Polled and told the time: no threads, no clocks, no waiting, so a cluster of clients runs in one
-// thread of a simulation. worker.cc makes it the thread-safe, blocking Worker.
+// thread of a simulation. driver.h and impl.h make it the thread-safe, blocking Worker.
 // Thread-safety: none.
 #pragma once
 

@@ -99,7 +99,8 @@ const char* phub_status_name(phub_status status);
 /* Why the calling thread's last call failed; "" if it did not. Never NULL. */
 const char* phub_last_error(void);
 
-/* Fill in the defaults. A NULL string or a 0 in phub_options means the default, too. */
+/* Fill in the defaults. A NULL string, or a 0 in a timeout or chunk_elements, means
+   the default, too. */
 void phub_options_init(phub_options* options);
 void phub_tensor_init(phub_tensor* tensor);
 

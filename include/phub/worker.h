@@ -54,7 +54,7 @@ struct WorkerOptions {
 // One started exchange of one tensor. A value; may be dropped without waiting.
 struct Operation {
   TensorId tensor = TensorId{0};
-  uint32_t round = 0;  // Of this tensor, from 1.
+  uint32_t round = 0;  // Of this tensor, from 1; a pull has the round of the push before it.
 };
 
 // Runs once, when the operation has ended, on the thread that noticed: inside poll or wait, or on
@@ -80,7 +80,9 @@ class Worker {
 
   Worker(Worker&&) noexcept;
   Worker& operator=(Worker&&) noexcept;
-  ~Worker();  // Leaves the job if nothing failed: the others go on without this rank.
+  // Leaves the job if nothing failed: the others go on without this rank. Waits up to a second for
+  // operations in flight; with some left it does not leave: the others then see this rank die.
+  ~Worker();
 
   Rank rank() const;
   uint32_t rank_count() const;
@@ -104,7 +106,8 @@ class Worker {
   // The registered memory where results of the tensor land; count elements. Empty: unknown tensor.
   std::span<std::byte> result(TensorId tensor);
 
-  // Starts one round: pushes this rank's gradient and asks for the result. Returns at once.
+  // Starts one round: pushes this rank's gradient and asks for the result. Returns at once,
+  // but where no thread of the library moves the bytes, foreign gradients are copied first.
   //   gradient  [count] elements, this rank's summand. Read until the operation ends; do not
   //   modify. result    [count] elements; undefined until the operation ends. May equal gradient.
   // In memory from allocate() (gradient) and at result(tensor) (result) nothing is copied; from
