@@ -160,6 +160,29 @@ TEST(ClusterSimTest, ACleanLeaveTakesEffectAtOneRoundAndTheMeanDividesByWhoIsLef
   }
 }
 
+TEST(ClusterSimTest, ARankThatLeavesWhileItsJobIsSetUpHoldsNobodyUp) {
+  uint64_t told = 0;
+  for (uint64_t seed = 0; seed < 120; ++seed) {
+    Cluster cluster(options_for(seed));
+    JobPlan plan = small_job("hasty", seed);
+    plan.rank_count = 3;
+    const size_t job = cluster.start_job(plan);
+    Trainer& hasty = *cluster.trainers(job)[1];
+    cluster.after(seed * 3'000, [&hasty] {
+      if (hasty.client().begin_leave().ok()) hasty.is_crashed = true;  // It does nothing more.
+    });
+    cluster.after(61'000'000'000, [] {});  // The hub's join timeout is an event, too.
+    ASSERT_TRUE(cluster.run(200)) << "seed " << seed << " hangs " << cluster.describe();
+    for (const std::unique_ptr<Trainer>& trainer : cluster.trainers(job)) {
+      if (trainer->is_crashed || trainer->is_done()) continue;
+      told += trainer->failure().message().find("rank 1") != std::string::npos;
+      EXPECT_FALSE(trainer->failure().message().empty()) << "seed " << seed;
+    }
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(told, 20u) << "hardly a rank left in time";
+}
+
 TEST(ClusterSimTest, NewTensorsComeByANewEpochWithoutARestart) {
   for (uint64_t seed = 0; seed < 60; ++seed) {
     Cluster cluster(options_for(seed));
