@@ -11,6 +11,7 @@
 #include "perf/row.h"
 #include "perf/statistics.h"
 #include "perf/system.h"
+#include "perf/tcp_roof.h"
 
 namespace phub::perf {
 namespace {
@@ -231,17 +232,30 @@ class Sweep {
     return rows;
   }
 
+  // The bound of the case's fabric.
+  Result<std::function<Result<double>()>> make_roof(const Case& one) const {
+    using Measure = std::function<Result<double>()>;
+    if (!has_roof_) return Measure();
+    const uint32_t threads = std::min(one.shards, machine_.cores);
+    if (one.fabric == "tcp") {
+      PHUB_TRY_ASSIGN(std::shared_ptr<TcpRoof> roof,
+                      TcpRoof::create(one.bytes(), one.workers, threads));
+      return Measure([roof] { return roof->measure_us(); });
+    }
+    PHUB_TRY_ASSIGN(HubRoof made, HubRoof::create(one.bytes(), one.workers, threads));
+    const auto roof = std::make_shared<HubRoof>(std::move(made));
+    return Measure([roof]() -> Result<double> { return roof->measure_us(); });
+  }
+
   // Forwards in one repeat, backwards in the next: a drift of the machine meets all alike.
   Status take_turns(const Case& one, std::vector<Contender>& contenders,
                     std::vector<double>& roofs_us) {
-    std::vector<HubRoof> roof;
-    if (has_roof_) {
-      const uint32_t threads = std::min(one.shards, machine_.cores);
-      PHUB_TRY_ASSIGN(HubRoof made, HubRoof::create(one.bytes(), one.workers, threads));
-      roof.push_back(std::move(made));
-    }
+    PHUB_TRY_ASSIGN(const auto measure_roof, make_roof(one));
     for (uint64_t repeat = 0; repeat < repeats_; ++repeat) {
-      if (has_roof_) roofs_us.push_back(roof.front().measure_us());
+      if (has_roof_) {
+        PHUB_TRY_ASSIGN(const double us, measure_roof());
+        roofs_us.push_back(us);
+      }
       for (size_t i = 0; i < contenders.size(); ++i) {
         Contender& next = contenders[repeat % 2 == 0 ? i : contenders.size() - 1 - i];
         const Result<Outcome> outcome = next.system->run(one, next.algorithm, options_);
