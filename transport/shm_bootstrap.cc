@@ -1,7 +1,7 @@
 #include "transport/shm_bootstrap.h"
 
-#include "base/byte_codec.h"
 #include "base/try.h"
+#include "transport/bootstrap_checks.h"
 
 namespace phub::transport {
 namespace {
@@ -11,33 +11,6 @@ constexpr uint32_t kAnswerMagic = 0x414d4853;  // "SHMA"
 constexpr uint32_t kShmVersion = 1;
 constexpr size_t kOfferBytes = 6 * 4;
 constexpr size_t kSlotBytes = 16;
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
-}
-std::span<std::byte> bytes_of(std::string& text) {
-  return {reinterpret_cast<std::byte*>(text.data()), text.size()};
-}
-
-Status check_head(base::ByteReader& reader, uint32_t magic, const char* what) {
-  if (reader.number<uint32_t>() != magic) {
-    return Status(Code::invalid_argument, std::string("not a shm ") + what);
-  }
-  const uint32_t version = reader.number<uint32_t>();
-  if (version != kShmVersion) {
-    return Status(Code::invalid_argument, "shm link version " + std::to_string(version) +
-                                              ", but this build speaks " +
-                                              std::to_string(kShmVersion));
-  }
-  return {};
-}
-
-Status check_equal(const char* what, uint64_t theirs, uint64_t ours) {
-  if (theirs == ours) return {};
-  return Status(Code::invalid_argument, std::string("the peer says ") + what + " = " +
-                                            std::to_string(theirs) + ", but here it is " +
-                                            std::to_string(ours));
-}
 
 }  // namespace
 
@@ -55,7 +28,7 @@ std::string encode_shm_offer(const LinkOptions& options) {
 
 Status check_shm_offer(std::string_view blob, const LinkOptions& options) {
   base::ByteReader reader(bytes_of(blob));
-  PHUB_TRY(check_head(reader, kOfferMagic, "offer"));
+  PHUB_TRY(check_head(reader, kOfferMagic, kShmVersion, "shm offer"));
   PHUB_TRY(check_equal("acceptor slots", reader.number<uint32_t>(), options.peer_slot_count));
   PHUB_TRY(check_equal("connector slots", reader.number<uint32_t>(), options.slots.size()));
   PHUB_TRY(check_equal("acceptor_puts_max", reader.number<uint32_t>(), options.acceptor_puts_max));
@@ -83,7 +56,7 @@ std::string encode_shm_answer(const ShmAnswer& answer) {
 
 Result<ShmAnswer> decode_shm_answer(std::string_view blob, const LinkOptions& options) {
   base::ByteReader reader(bytes_of(blob));
-  PHUB_TRY(check_head(reader, kAnswerMagic, "answer"));
+  PHUB_TRY(check_head(reader, kAnswerMagic, kShmVersion, "shm answer"));
   const uint32_t region_count = reader.number<uint32_t>();
   const uint32_t slot_count = reader.number<uint32_t>();
   if (region_count > kShmFdsMax) {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/byte_codec.h"
 #include "base/try.h"
+#include "transport/bootstrap_checks.h"
 
 namespace phub::transport {
 namespace {
@@ -12,26 +12,7 @@ constexpr uint32_t kOfferMagic = 0x4f504354;   // "TCPO"
 constexpr uint32_t kAnswerMagic = 0x41504354;  // "TCPA"
 constexpr uint32_t kTcpVersion = 1;
 
-std::span<std::byte> bytes_of(std::string& text) { return std::as_writable_bytes(std::span(text)); }
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
-
 Status refuse(const std::string& why) { return Status(Code::invalid_argument, "tcp " + why); }
-
-Status check_head(base::ByteReader& reader, uint32_t magic, const std::string& what) {
-  if (reader.number<uint32_t>() != magic) return refuse(what + ": not one");
-  const uint32_t version = reader.number<uint32_t>();
-  if (version == kTcpVersion) return {};
-  return refuse(what + " of version " + std::to_string(version) + ", but this build speaks " +
-                std::to_string(kTcpVersion));
-}
-
-Status check_equal(const char* what, uint64_t theirs, uint64_t ours) {
-  if (theirs == ours) return {};
-  return refuse(std::string("link: the peer says ") + what + " = " + std::to_string(theirs) +
-                ", but here it is " + std::to_string(ours));
-}
 
 }  // namespace
 
@@ -53,7 +34,7 @@ std::string encode_tcp_offer(const TcpOffer& offer, const LinkOptions& options) 
 
 Result<TcpOffer> decode_tcp_offer(std::string_view blob, const LinkOptions& options) {
   base::ByteReader reader(bytes_of(blob));
-  PHUB_TRY(check_head(reader, kOfferMagic, "offer"));
+  PHUB_TRY(check_head(reader, kOfferMagic, kTcpVersion, "tcp offer"));
   PHUB_TRY(check_equal("acceptor slots", reader.number<uint32_t>(), options.peer_slot_count));
   PHUB_TRY(check_equal("connector slots", reader.number<uint32_t>(), options.slots.size()));
   PHUB_TRY(check_equal("acceptor_puts_max", reader.number<uint32_t>(), options.acceptor_puts_max));
@@ -85,7 +66,7 @@ std::string encode_tcp_answer(const LinkOptions& options) {
 
 Status check_tcp_answer(std::string_view blob, const LinkOptions& options) {
   base::ByteReader reader(bytes_of(blob));
-  PHUB_TRY(check_head(reader, kAnswerMagic, "answer"));
+  PHUB_TRY(check_head(reader, kAnswerMagic, kTcpVersion, "tcp answer"));
   PHUB_TRY(check_equal("connector slots", reader.number<uint32_t>(), options.peer_slot_count));
   if (reader.left() != uint64_t{options.peer_slot_count} * 4) {
     return refuse("answer of " + std::to_string(blob.size()) + " bytes is malformed");
