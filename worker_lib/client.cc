@@ -69,6 +69,8 @@ size_t Client::poll(Instant now) {
 
 size_t Client::poll_session(Instant now) {
   next_session_poll_ = now + kSessionPollInterval;
+  // Looked at first: the hub's last words are in the inbox before the channel has ended.
+  const Status alive = channel_->state();
   size_t handled = 0;
   while (state_ != State::failed && state_ != State::left) {
     std::optional<exchange::Message> message = channel_->receive(now);
@@ -76,7 +78,6 @@ size_t Client::poll_session(Instant now) {
     handle(std::move(*message));
     ++handled;
   }
-  const Status alive = channel_->state();
   if (alive.ok() || state_ == State::failed || state_ == State::left) return handled;
   if (state_ == State::leaving) {
     ++news_;

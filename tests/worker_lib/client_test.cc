@@ -52,6 +52,20 @@ TEST(ClientTest, ARefusalEndsTheJoinWithTheHubsCodeAndWords) {
   EXPECT_EQ(rig.client->failure().message(), "wrong secret");
 }
 
+TEST(ClientTest, LastWordsThatComeWhileTheSessionIsLookedAtAreHeard) {
+  Rig rig;
+  rig.join();
+  rig.session->when_empty = [&] {
+    rig.session->deliver(
+        exchange::Failure{static_cast<uint8_t>(Code::unavailable), "the hub was stopped"});
+    rig.session->end("connection closed");
+  };
+  rig.poll();
+  rig.poll();
+  EXPECT_EQ(rig.client->state(), State::failed);
+  EXPECT_EQ(rig.client->failure().message(), "the hub was stopped");
+}
+
 TEST(ClientTest, AgreesOnTensorsAndNamesEverySlotOfEachShard) {
   Rig rig({.shards = 2});
   rig.join();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -34,6 +35,9 @@ class Session {
     state_ = Status(Code::unavailable, why);
     base::signal_event(wake_.get());
   }
+  // Runs once, just after the client has found nothing.
+  std::function<void()> when_empty;
+
   // The oldest message of this type that the client sent and nobody took; null if none.
   template <typename Body>
   std::unique_ptr<Body> take() {
@@ -66,9 +70,12 @@ class FakeChannel : public exchange::SessionChannel {
     session_->sent_.push_back(std::move(message));
   }
   std::optional<exchange::Message> receive(base::Instant) override {
-    const std::scoped_lock lock(session_->mutex_);
+    std::unique_lock lock(session_->mutex_);
     if (session_->incoming_.empty()) {
       base::drain_event(session_->wake_.get());
+      const std::function<void()> then = std::exchange(session_->when_empty, nullptr);
+      lock.unlock();
+      if (then) then();
       return std::nullopt;
     }
     exchange::Message message = std::move(session_->incoming_.front());
