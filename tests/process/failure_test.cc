@@ -6,12 +6,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/thread.h"
 #include "exchange/session_codec.h"
 #include "exchange/session_stream.h"
 #include "tests/process/child.h"
+#include "transport/tcp_socket.h"
 
 namespace phub::process {
 namespace {
@@ -59,6 +62,9 @@ class FailureTest : public testing::Test {
       EXPECT_TRUE(worker.wait_line("round", seconds(20)).has_value()) << job;
     }
     return workers;
+  }
+  base::HostPort tcp_port() const {
+    return base::parse_host_port(tcp_address_.substr(tcp_address_.find("://") + 3)).value();
   }
   std::string path_;
   std::string tcp_address_;
@@ -181,7 +187,9 @@ TEST_F(FailureTest, RandomAndTruncatedBytesCloseOnlyTheirOwnConnection) {
   base::Random random(11);
   const std::string hello = exchange::encode(exchange::Hello{});
   for (int attempt = 0; attempt < 200; ++attempt) {
-    Result<base::Fd> socket = exchange::connect_unix(path_, base::now() + seconds(5));
+    const base::Instant deadline = base::now() + seconds(5);
+    Result<base::Fd> socket = attempt % 4 < 2 ? exchange::connect_unix(path_, deadline)
+                                              : transport::connect_tcp(tcp_port(), deadline);
     ASSERT_TRUE(socket.ok()) << socket.status().message();
     std::string bytes = attempt % 2 == 0 ? hello : std::string(1 + random.below(3000), 'x');
     for (int flip = 0; flip < 8; ++flip) {
@@ -192,6 +200,27 @@ TEST_F(FailureTest, RandomAndTruncatedBytesCloseOnlyTheirOwnConnection) {
   }
   EXPECT_TRUE(workers[0].wait_line("round", seconds(10)).has_value());
   EXPECT_TRUE(workers[1].wait_line("round", seconds(10)).has_value());
+}
+
+TEST_F(FailureTest, SharedMemoryOverATcpSessionIsRefusedWithTheReason) {
+  const Child hub = start_hub();
+  Result<base::Fd> socket = transport::connect_tcp(tcp_port(), base::now() + seconds(5));
+  ASSERT_TRUE(socket.ok()) << socket.status().message();
+  exchange::SessionStream stream(std::move(socket).value(), exchange::kFrameBytesMax);
+  exchange::Hello hello;
+  hello.job.rank_count = 1;
+  hello.fabric = "shm";
+  hello.nonce = std::string(64, 'a');
+  stream.queue({hello, {}});
+  ASSERT_TRUE(stream.write().ok());
+  std::vector<exchange::Message> answers;
+  for (int i = 0; i < 1000 && answers.empty() && stream.read(answers).ok(); ++i) {
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  ASSERT_EQ(answers.size(), 1u);
+  const auto* const failure = std::get_if<exchange::Failure>(&answers[0].body);
+  ASSERT_NE(failure, nullptr);
+  EXPECT_NE(failure->message.find("over a TCP session"), std::string::npos) << failure->message;
 }
 
 TEST_F(FailureTest, TooManyJobsAndTooMuchMemoryAreRefusedWithNumbers) {
