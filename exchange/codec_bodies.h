@@ -24,6 +24,7 @@ enum class MessageType : uint16_t {
   state_query = 8,
   leave = 9,
   heartbeat = 10,
+  abort = 11,
   challenge = 65,
   welcome = 66,
   offer = 67,
@@ -62,6 +63,7 @@ void write_body(const Settings& message, BodyWriter& out);
 void write_body(const LateQuery& message, BodyWriter& out);
 void write_body(const StateQuery& message, BodyWriter& out);
 void write_body(const Leave& message, BodyWriter& out);
+void write_body(const Abort& message, BodyWriter& out);
 void write_body(const Heartbeat& message, BodyWriter& out);
 void write_body(const Challenge& message, BodyWriter& out);
 void write_body(const Welcome& message, BodyWriter& out);
@@ -83,6 +85,7 @@ void read_body(BodyReader& in, Settings& message);
 void read_body(BodyReader& in, LateQuery& message);
 void read_body(BodyReader& in, StateQuery& message);
 void read_body(BodyReader& in, Leave& message);
+void read_body(BodyReader& in, Abort& message);
 void read_body(BodyReader& in, Heartbeat& message);
 void read_body(BodyReader& in, Challenge& message);
 void read_body(BodyReader& in, Welcome& message);
@@ -94,6 +97,11 @@ void read_body(BodyReader& in, LateReport& message);
 void read_body(BodyReader& in, StateReply& message);
 void read_body(BodyReader& in, Left& message);
 void read_body(BodyReader& in, Failure& message);
+
+// A shape, as fields of the message: shards and NICs, with their hub where it is not 0.
+// shard_count_max: as many as the message may name.
+void write_shape(const HubShape& shape, BodyWriter& out);
+void read_shape(BodyReader& in, size_t shard_count_max, HubShape& shape);
 
 // Fabric bootstraps, of an offer or an answer: lengths and descriptor counts in JSON, blobs joined.
 void write_links(const std::vector<std::string>& links, const std::vector<uint32_t>& fd_counts,

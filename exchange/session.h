@@ -13,6 +13,10 @@
 //                                    answered
 //   barrier, settings, late, state, leave, heartbeat: at any time, each with its reply.
 //
+// A job over several hubs is a session with each of them. Hubs know nothing of each other: the
+// workers, who have every hub's welcome, name the joined shape in `tensors`, and tell the others
+// with `abort` when they lose one.
+//
 // Bodies are JSON; bulk bytes (fabric bootstraps, tensor state) travel as blobs beside it. The
 // codec (session_codec.h) checks every length and type; nothing here has been trusted yet.
 // Liveness: either side sends a heartbeat when it was silent for peer_timeout / 4; silence for
@@ -52,6 +56,10 @@ struct Tensors {
   uint32_t epoch = 0;  // The epoch this starts: the last one + 1.
   std::vector<TensorSpec> table;
   uint64_t digest = 0;  // Of the ChunkMap that this rank computed.
+  // Of a job over several hubs: which of them is spoken to, and all of them. No shards: it is the
+  // only one.
+  uint32_t hub = 0;
+  HubShape hubs;
 };
 struct Answer {
   uint32_t epoch = 0;
@@ -80,6 +88,9 @@ struct StateQuery {
   std::string blob;
 };
 struct Leave {};
+struct Abort {  // This rank gives the job up, and why: the other ranks are told.
+  std::string message;
+};
 struct Heartbeat {};  // Both ways.
 
 // Hub to worker.
@@ -126,7 +137,7 @@ struct Failure {  // The epoch (aborted) or the connection (anything else) is ov
 };
 
 using Body = std::variant<Hello, Proof, Tensors, Answer, Barrier, Settings, LateQuery, StateQuery,
-                          Leave, Heartbeat, Challenge, Welcome, Offer, Start, BarrierDone,
+                          Leave, Abort, Heartbeat, Challenge, Welcome, Offer, Start, BarrierDone,
                           SettingsDone, LateReport, StateReply, Left, Failure>;
 
 struct Message {

@@ -57,6 +57,7 @@ class ShardBench {
     epoch->completed_rounds = std::vector<base::Counter>(1);
     exchange::HubShape shape;
     shape.shards.resize(1);
+    epoch->shards = {0, 1};
     PHUB_TRY_ASSIGN(epoch->map, exchange::ChunkMap::build(epoch->tensors, chunk_elements, shape));
     chunks_ = chunks;
 

@@ -111,7 +111,9 @@ class Control {
   // control_epoch.cc: tensors, offer, answer, start.
   void on_tensors(SessionId id, Session& session, exchange::Tensors tensors);
   Status propose(Job& job, uint32_t rank, exchange::Tensors tensors);
-  Status check_clip(std::span<const TensorSpec> table) const;
+  Status check_hubs(const exchange::Tensors& tensors) const;
+  Status compare_proposals(const Job& job, uint32_t rank, const exchange::Tensors& tensors) const;
+  Status check_clip(std::span<const TensorSpec> table, uint32_t hub_count) const;
   void begin_epoch_if_agreed(Job& job);
   Result<std::shared_ptr<const Epoch>> make_epoch(Job& job);
   Status make_states(Job& job, Epoch& epoch);
@@ -130,6 +132,7 @@ class Control {
   std::string waiting_text(const Job& job) const;
   void on_state(SessionId id, Job& job, exchange::StateQuery query);
   void on_leave(SessionId id, Job& job, uint32_t rank);
+  void on_abort(SessionId id, Job& job, uint32_t rank, const exchange::Abort& abort);
   void on_left(Job& job, uint32_t rank);
 
   const ControlOptions options_;

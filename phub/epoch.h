@@ -59,11 +59,14 @@ struct Epoch {
   uint32_t number = 0;
   uint32_t rank_count = 0;
   std::vector<TensorSpec> tensors;
+  exchange::HubShape hubs;      // All hubs of the job; often this one alone.
+  uint32_t hub = 0;             // This one among them,
+  exchange::ShardRange shards;  // and its shards among those of the map.
   exchange::ChunkMap map;
   std::optional<StepSettings> settings;              // Rank 0's last of the epoch before.
   std::vector<std::shared_ptr<TensorState>> states;  // Per tensor; null without an optimizer.
   std::shared_ptr<ClipState> clip;                   // Null unless a tensor clips.
-  // Chunk rounds completed, by shard: each shard writes its own.
+  // Chunk rounds completed, by shard of this hub: each shard writes its own.
   mutable std::vector<base::Counter> completed_rounds;
 
   uint64_t rounds() const {

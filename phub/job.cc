@@ -111,6 +111,8 @@ JobSnapshot Job::snapshot(std::span<const std::string> fabric_names) const {
     result.tensor_count = static_cast<uint32_t>(epoch->tensors.size());
     for (const TensorSpec& tensor : epoch->tensors) result.element_count += tensor.count;
     result.chunk_count = static_cast<uint32_t>(epoch->map.chunks().size());
+    result.hub = epoch->hub;
+    result.hub_count = exchange::hub_count(epoch->hubs);
     result.imbalance = epoch->map.imbalance();
     result.rounds = epoch->rounds();
   }

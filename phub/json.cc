@@ -61,6 +61,8 @@ Json summary_of(const JobSnapshot& job) {
           {"element_count", job.element_count},
           {"chunk_elements", job.chunk_elements},
           {"chunk_count", job.chunk_count},
+          {"hub", job.hub},
+          {"hub_count", job.hub_count},
           {"imbalance", job.imbalance},
           {"rounds", job.rounds},
           {"last_failure", job.last_failure},

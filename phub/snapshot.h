@@ -62,6 +62,8 @@ struct JobSnapshot {
   uint64_t element_count = 0;
   uint32_t chunk_elements = 0;
   uint32_t chunk_count = 0;
+  uint32_t hub = 0;        // This hub's number among the job's hubs,
+  uint32_t hub_count = 1;  // of which there are so many.
   double imbalance = 1;
   exchange::MemoryPlan memory;
   uint64_t rounds = 0;       // Chunk rounds completed over all shards.
