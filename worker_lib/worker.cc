@@ -11,6 +11,7 @@
 #include "exchange/socket_channel.h"
 #include "transport/open.h"
 #include "worker_lib/impl.h"
+#include "worker_lib/tls.h"
 #include "worker_lib/validate.h"
 
 namespace phub {
@@ -39,10 +40,12 @@ Result<Worker> Worker::connect(const WorkerOptions& options) {
   PHUB_TRY_ASSIGN(const exchange::Address address, exchange::parse_address(options.hub));
   transport::FabricOptions fabric_options;
   fabric_options.tcp.hub_host = address.host_port.host;
+  PHUB_TRY_ASSIGN(fabric_options.tcp.tls, client::make_tls(options, address));
   PHUB_TRY_ASSIGN(auto fabric, transport::open_fabric(address.fabric, fabric_options));
   const bool thread = options.progress == Progress::thread ||
                       (options.progress == Progress::automatic && !fabric->traits().by_reference);
-  auto channel = exchange::connect_session(address, options.join_timeout);
+  auto channel =
+      exchange::connect_session(address, options.join_timeout, fabric_options.tcp.tls.get());
   if (!channel.ok()) return channel.status().with_context("connect to hub " + options.hub);
   auto core =
       std::make_unique<Client>(options, identity(), std::move(channel).value(), std::move(fabric));

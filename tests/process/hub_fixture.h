@@ -1,5 +1,5 @@
 // A real hub in the test's process and workers on threads of their own, over real shared memory, or
-// where PHUB_TEST_LISTEN says.
+// where PHUB_TEST_LISTEN says; for tls:// with certificates on both sides.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "phub/hub.h"
+#include "tests/transport/certificates.h"
 
 namespace phub::process {
 
@@ -32,6 +33,14 @@ class HubFixture : public testing::Test {
     config.shards = 2;
     config.memory_limit_bytes = uint64_t{4} << 30;
     config.job_memory_limit_bytes = uint64_t{4} << 30;
+    if (config.listen.starts_with("tls://")) {
+      certificates_ = std::make_unique<testing_support::Certificates>();
+      certificates_->make({.file = "hub", .names = "IP:127.0.0.1"});
+      certificates_->make({.file = "worker"});
+      config.tls_cert = certificates_->path("hub.pem");
+      config.tls_key = certificates_->path("hub.key");
+      config.tls_client_ca = certificates_->path("ca.pem");
+    }
     adjust(config);
     Result<std::unique_ptr<hub::Hub>> hub = hub::Hub::start(config);
     ASSERT_TRUE(hub.ok()) << hub.status().message();
@@ -48,6 +57,11 @@ class HubFixture : public testing::Test {
     options.rank = Rank{static_cast<uint16_t>(rank)};
     options.join_timeout = std::chrono::seconds(20);
     options.wait_timeout = std::chrono::seconds(20);
+    if (certificates_ != nullptr) {
+      options.tls_ca = certificates_->path("ca.pem");
+      options.tls_cert = certificates_->path("worker.pem");
+      options.tls_key = certificates_->path("worker.key");
+    }
     return options;
   }
 
@@ -65,6 +79,7 @@ class HubFixture : public testing::Test {
     for (std::thread& thread : threads) thread.join();
   }
 
+  std::unique_ptr<testing_support::Certificates> certificates_;
   std::string address_;
   std::unique_ptr<hub::Hub> hub_;
 };
