@@ -157,6 +157,21 @@ Status apply(const std::vector<Setting>& settings, const Machine& machine, HubCo
   return Status();
 }
 
+// An operator who gives certificates believes that they are used.
+Status check_tls(const std::map<std::string, std::string>& places, const HubConfig& config) {
+  const bool has_address = config.listen.find("tls://") != std::string::npos;
+  if (has_address && (config.tls_cert.empty() || config.tls_key.empty())) {
+    return invalid("listen = " + config.listen +
+                   ", but TLS needs a certificate and its key; set tls_cert and tls_key");
+  }
+  for (const char* const name : {"tls_cert", "tls_key", "tls_client_ca"}) {
+    if (has_address || !places.contains(name)) continue;
+    return invalid(places.at(name) + " is set, but listen = " + config.listen +
+                   " has no tls://HOST:PORT; add one, or remove the option");
+  }
+  return Status();
+}
+
 // What follows from several options together.
 Status resolve(const Machine& machine, std::map<std::string, std::string>& places,
                HubConfig& config) {
@@ -168,6 +183,7 @@ Status resolve(const Machine& machine, std::map<std::string, std::string>& place
                    ", but memory_limit, for all jobs together, is " +
                    print_bytes(config.memory_limit_bytes) + "; use less or raise memory_limit");
   }
+  PHUB_TRY(check_tls(places, config));
   const bool are_workers_here = config.listen.find("shm://") != std::string::npos;
   config.is_pinned =
       config.pin == Pinning::on || (config.pin == Pinning::automatic &&

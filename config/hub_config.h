@@ -42,7 +42,12 @@ struct HubConfig {
   StorePolicy stores = StorePolicy::automatic;
   uint32_t idle_spin_us = 50;      // A shard without work polls this long before it sleeps.
   bool can_workers_create = true;  // The rank that joins first may create its job.
-  std::string admin_token;         // Empty: none. A secret: never print it.
+  // Files in PEM format. Certificate and key are there if and only if `listen` has a tls://
+  // address.
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_client_ca;  // Empty: workers need no certificate.
+  std::string admin_token;    // Empty: none. A secret: never print it.
   base::LogLevel log_level = base::LogLevel::info;
   bool is_log_json = false;
 };

@@ -43,13 +43,14 @@ Result<uint64_t> number(std::string_view text, uint64_t minimum, uint64_t maximu
 Status check_address(std::string_view value) {
   const size_t scheme_end = value.find("://");
   if (scheme_end == std::string_view::npos || scheme_end == 0) {
-    return invalid(" has no scheme; want shm:///PATH/OF/SOCKET or tcp://HOST:PORT");
+    return invalid(
+        " has no scheme; want shm:///PATH/OF/SOCKET, tcp://HOST:PORT or tls://HOST:PORT");
   }
   const std::string_view scheme = value.substr(0, scheme_end);
-  if (scheme != "shm" && scheme != "tcp") {
-    return invalid(" has a scheme that this build lacks; it has shm and tcp");
+  if (scheme != "shm" && scheme != "tcp" && scheme != "tls") {
+    return invalid(" has a scheme that this build lacks; it has shm, tcp and tls");
   }
-  if (scheme == "tcp") {
+  if (scheme != "shm") {
     const Result<base::HostPort> address = base::parse_host_port(value.substr(scheme_end + 3));
     if (!address.ok()) return invalid(" " + address.status().message());
   } else {
@@ -206,6 +207,22 @@ Status apply_admin_token_file(std::string_view value, const Machine&, HubConfig&
   return Status();
 }
 
+// The files are read when the hub starts.
+Status apply_tls_cert(std::string_view value, const Machine&, HubConfig& config) {
+  config.tls_cert = value;
+  return Status();
+}
+
+Status apply_tls_key(std::string_view value, const Machine&, HubConfig& config) {
+  config.tls_key = value;
+  return Status();
+}
+
+Status apply_tls_client_ca(std::string_view value, const Machine&, HubConfig& config) {
+  config.tls_client_ca = value;
+  return Status();
+}
+
 Status apply_allow_create(std::string_view value, const Machine&, HubConfig& config) {
   PHUB_TRY_ASSIGN(config.can_workers_create, parse_yes_no(value));
   return Status();
@@ -251,6 +268,12 @@ constexpr std::array kOptions{
               apply_stores},
     HubOption{"idle_spin", "TIME", "A shard without work polls this long before it sleeps", "50us",
               apply_idle_spin},
+    HubOption{"tls_cert", "FILE", "The hub's certificate and its chain, PEM; for tls:// addresses",
+              "none", apply_tls_cert},
+    HubOption{"tls_key", "FILE", "The certificate's private key, PEM; not readable by everybody",
+              "none", apply_tls_key},
+    HubOption{"tls_client_ca", "FILE", "Only workers with a certificate of this CA may connect",
+              "none", apply_tls_client_ca},
     HubOption{"admin_token_file", "FILE", "Its content is needed to change anything over HTTP",
               "none", apply_admin_token_file},
     HubOption{"allow_create", "yes|no", "The rank that joins first may create its job", "yes",

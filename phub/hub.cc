@@ -63,6 +63,10 @@ Status Hub::build(const config::HubConfig& config) {
   server.listen = listen;
   server.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
   server.sessions_max = config.sessions_max;
+  if (!config.tls_cert.empty()) {
+    PHUB_TRY_ASSIGN(server.tls, transport::TlsContext::for_hub(
+                                    {config.tls_client_ca, config.tls_cert, config.tls_key}));
+  }
   PHUB_TRY_ASSIGN(server_, SessionServer::listen(server));
 
   const kernels::Stores stores = config.stores == config::StorePolicy::ordinary
@@ -75,6 +79,7 @@ Status Hub::build(const config::HubConfig& config) {
     for (const exchange::Address& address : fabric_addresses) {
       transport::FabricOptions fabric_options;
       fabric_options.tcp.listen = base::HostPort{address.host_port.host, 0};
+      if (address.is_encrypted()) fabric_options.tcp.tls = server.tls;
       PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> fabric,
                       transport::open_fabric(address.fabric, fabric_options));
       fabrics.push_back(std::move(fabric));

@@ -112,14 +112,22 @@ Result<base::Fd> SessionServer::accept_one(const Listener& listener) {
   }
 }
 
+Result<transport::ByteStream> SessionServer::accept_stream(const Listener& listener) {
+  PHUB_TRY_ASSIGN(base::Fd socket, accept_one(listener));
+  if (!socket.valid() || !listener.address.is_encrypted()) {
+    return transport::ByteStream(std::move(socket));
+  }
+  return options_.tls->wrap(std::move(socket));
+}
+
 void SessionServer::accept_all(const Listener& listener, base::Instant now) {
   while (true) {
-    Result<base::Fd> socket = accept_one(listener);
-    if (!socket.ok()) return base::log(base::LogLevel::warning, socket.status().message());
-    if (!socket->valid()) return;
+    Result<transport::ByteStream> stream = accept_stream(listener);
+    if (!stream.ok()) return base::log(base::LogLevel::warning, stream.status().message());
+    if (!stream->valid()) return;
     const SessionId id{next_id_++};
     const auto [entry, inserted] =
-        connections_.try_emplace(id, std::move(socket).value(), listener.address.is_local());
+        connections_.try_emplace(id, std::move(stream).value(), listener.address);
     Connection& connection = entry->second;
     connection.opened = connection.last_heard = connection.last_said = now;
     const Status watched = watch(epoll_.get(), EPOLL_CTL_ADD, connection.stream.fd(),
@@ -155,7 +163,10 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
     control_->on_message(id, std::move(message));
     if (!connections_.contains(id)) return;
   }
-  if (status.ok()) return;
+  if (status.ok()) {
+    if (connection.stream.wants_write()) write(id, connection);  // The handshake may be over.
+    return;
+  }
   if (status.code() == Code::invalid_argument && !connection.is_closing) {
     send(id, {exchange::Failure{static_cast<uint8_t>(status.code()), status.message()}, {}});
     if (!connections_.contains(id)) return;
@@ -163,14 +174,16 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
   drop(id, status);
 }
 
-// Shared memory is passed as descriptors, which TCP cannot carry.
+// Shared memory is passed as descriptors, which TCP cannot carry; and what is said over TLS is not
+// undone by links in the clear, nor the other way round.
 bool SessionServer::can_use_fabric(SessionId id, const exchange::Message& message) {
   const auto* const hello = std::get_if<exchange::Hello>(&message.body);
-  if (hello == nullptr || hello->fabric != "shm" || connections_.at(id).is_local) return true;
-  const Status status(
-      Code::invalid_argument,
-      "fabric \"shm\" over a TCP session: connect to the hub's shm:// address on its "
-      "machine, or use tcp");
+  const Connection& connection = connections_.at(id);
+  if (hello == nullptr || connection.is_local || hello->fabric == connection.fabric) return true;
+  const Status status(Code::invalid_argument,
+                      "fabric \"" + hello->fabric + "\" over a session by " + connection.fabric +
+                          ": connect to the hub's " + hello->fabric + ":// address" +
+                          (hello->fabric == "shm" ? " on its machine" : ""));
   send(id, {exchange::Failure{static_cast<uint8_t>(status.code()), status.message()}, {}});
   if (connections_.contains(id)) drop(id, status);
   return false;
@@ -214,13 +227,14 @@ void SessionServer::send(SessionId id, exchange::Message message) {
 void SessionServer::write(SessionId id, Connection& connection) {
   const Status status = connection.stream.write();
   const bool wants_write = status.ok() && connection.stream.wants_write();
+  const bool has_unsent = status.ok() && connection.stream.has_unsent();
   if (wants_write != connection.watches_writes) {
     connection.watches_writes = wants_write;
     [[maybe_unused]] const Status watched =
         watch(epoll_.get(), EPOLL_CTL_MOD, connection.stream.fd(), static_cast<uint64_t>(id),
               wants_write);
   }
-  if (connection.is_closing && !wants_write) connections_.erase(id);
+  if (connection.is_closing && !has_unsent) connections_.erase(id);
 }
 
 void SessionServer::close(SessionId id) {

@@ -1,7 +1,9 @@
-// Sessions over Unix and TCP sockets: accepts workers, moves frames, notices death. One thread.
+// Sessions over Unix sockets, TCP and TLS: accepts workers, moves frames, notices death. One
+// thread.
 //
 // Peers on this machine are checked by their credentials: the hub's own user and root are let in,
-// others only when told so. Over TCP the job's secret is all that is asked for. A connection that
+// others only when told so. Over TCP the job's secret is all that is asked for, over
+// TLS a certificate before it if the hub has a client CA. A connection that
 // sends broken bytes, does not prove itself within proof_timeout, or is silent for peer_timeout is
 // closed; its neighbours notice nothing.
 #pragma once
@@ -16,6 +18,7 @@
 #include "exchange/session_codec.h"
 #include "exchange/session_stream.h"
 #include "phub/control.h"
+#include "transport/tls_context.h"
 
 namespace phub::hub {
 
@@ -25,6 +28,7 @@ struct SessionServerOptions {
   std::chrono::milliseconds proof_timeout{10'000};  // From the connection to the proof.
   uint32_t sessions_max = 4096;
   bool allow_other_users = false;
+  std::shared_ptr<const transport::TlsContext> tls = {};  // For listen addresses with tls://.
 };
 
 class SessionServer : public SessionPort {
@@ -49,11 +53,13 @@ class SessionServer : public SessionPort {
 
  private:
   struct Connection {
-    Connection(base::Fd socket, bool is_on_this_machine)
-        : stream(std::move(socket), exchange::kFrameBytesBeforeAuth),
-          is_local(is_on_this_machine) {}
+    Connection(transport::ByteStream bytes, const exchange::Address& through)
+        : stream(std::move(bytes), exchange::kFrameBytesBeforeAuth),
+          is_local(through.is_local()),
+          fabric(through.fabric) {}
     exchange::SessionStream stream;
-    const bool is_local;  // Descriptors can travel.
+    const bool is_local;       // Descriptors can travel.
+    const std::string fabric;  // Of the address that it came to.
     base::Instant opened;
     base::Instant last_heard;
     base::Instant last_said;
@@ -71,6 +77,7 @@ class SessionServer : public SessionPort {
                 base::Fd epoll);
   void accept_all(const Listener& listener, base::Instant now);
   Result<base::Fd> accept_one(const Listener& listener);
+  Result<transport::ByteStream> accept_stream(const Listener& listener);
   bool can_use_fabric(SessionId id, const exchange::Message& message);
   void on_readable(SessionId id, base::Instant now);
   void write(SessionId id, Connection& connection);

@@ -32,6 +32,7 @@ Result<std::unique_ptr<Fabric>> TcpFabric::make(const TcpOptions& options) {
   if (!epoll.valid()) return Status(Code::internal, "create epoll: " + base::errno_text());
   std::unique_ptr<TcpFabric> fabric(new TcpFabric(std::move(epoll)));
   fabric->hub_host_ = options.hub_host;
+  fabric->tls_ = options.tls;
   fabric->advertised_host_ = options.advertise;
   if (options.listen.has_value()) {
     base::HostPort bound;
@@ -49,6 +50,11 @@ Status TcpFabric::watch(int fd, uint64_t key) {
   event.data.u64 = key;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return {};
   return Status(Code::internal, "watch a TCP socket: " + base::errno_text());
+}
+
+Result<ByteStream> TcpFabric::make_stream(base::Fd socket) const {
+  if (tls_ == nullptr) return ByteStream(std::move(socket));
+  return tls_->wrap(std::move(socket));
 }
 
 Result<std::span<std::byte>> TcpFabric::allocate(size_t bytes) {
@@ -73,7 +79,8 @@ LinkId TcpFabric::keep(std::unique_ptr<Entry> entry) {
 
 Result<LinkId> TcpFabric::open(const LinkOptions& options, Bootstrap* offer) {
   if (!listener_.valid()) {
-    return Status(Code::failed_precondition, "this tcp fabric does not listen");
+    return Status(Code::failed_precondition,
+                  "this " + std::string(name()) + " fabric does not listen");
   }
   const auto place = std::find(links_.begin(), links_.end(), nullptr);
   const LinkId id{static_cast<uint32_t>(place - links_.begin())};
@@ -130,15 +137,19 @@ std::string TcpFabric::lost_reason(LinkId link) const { return at(link).link->lo
 
 // Goes on to an address that can be tried; without one the link is lost for the reason of the last.
 void TcpFabric::try_next_address(Entry& entry, std::string failure) {
-  entry.attempt = base::Fd();
+  entry.attempt = ByteStream();
   while (entry.next_address < entry.addresses.size()) {
     const SocketAddress& address = entry.addresses[entry.next_address++];
     Result<base::Fd> socket = start_connect(address);
     Status status = socket.status();
     if (status.ok()) status = watch(socket->get(), index_of(entry.link->id()));
     if (status.ok()) {
-      entry.attempt = std::move(socket).value();
-      return on_attempt(entry);  // On one machine it may be there already.
+      Result<ByteStream> stream = make_stream(std::move(socket).value());
+      status = stream.status();
+      if (stream.ok()) {
+        entry.attempt = std::move(stream).value();
+        return on_attempt(entry);  // On one machine it may be there already.
+      }
     }
     failure = status.message();
   }
@@ -146,16 +157,16 @@ void TcpFabric::try_next_address(Entry& entry, std::string failure) {
 }
 
 void TcpFabric::on_attempt(Entry& entry) {
-  const int socket = entry.attempt.get();
-  const Status status = connect_error(socket, entry.addresses[entry.next_address - 1]);
+  const Status status = connect_error(entry.attempt.fd(), entry.addresses[entry.next_address - 1]);
   if (!status.ok()) return try_next_address(entry, status.message());
   std::array<std::byte, 24> hello;
   std::memcpy(hello.data(), kGreeting.data(), kGreeting.size());
   std::memcpy(hello.data() + kGreeting.size(), entry.token.data(), entry.token.size());
   // A new connection's buffer is empty: all of it fits.
-  if (::send(socket, hello.data(), hello.size(), MSG_NOSIGNAL) != std::ssize(hello)) {
+  const iovec piece = {hello.data(), hello.size()};
+  if (entry.attempt.send({&piece, 1}) != std::ssize(hello)) {
     if (errno == EAGAIN || errno == ENOTCONN) return;  // Not yet; the next edge tells.
-    return try_next_address(entry, "greet the hub: " + base::errno_text());
+    return try_next_address(entry, "greet the hub: " + entry.attempt.failure());
   }
   entry.link->attach(std::move(entry.attempt));
   --waiting_count_;
@@ -167,21 +178,26 @@ void TcpFabric::welcome_guests() {
     if (!socket.ok() || !socket->valid()) return;
     if (guests_.size() == kGuestsMax) guests_.erase(guests_.begin());  // The oldest.
     const int fd = socket->get();
-    guests_.emplace_back().socket = std::move(socket).value();
+    Result<ByteStream> stream = make_stream(std::move(socket).value());
+    if (!stream.ok()) continue;
+    guests_.emplace_back().stream = std::move(stream).value();
     if (!watch(fd, kGuestKey | static_cast<uint32_t>(fd)).ok()) guests_.pop_back();
   }
 }
 
 void TcpFabric::hear_guest(int fd) {
   const auto guest = std::find_if(guests_.begin(), guests_.end(),
-                                  [fd](const Guest& one) { return one.socket.get() == fd; });
+                                  [fd](const Guest& one) { return one.stream.fd() == fd; });
   if (guest == guests_.end()) return;
-  const ssize_t count = ::recv(fd, guest->hello.data() + guest->bytes,
-                               guest->hello.size() - guest->bytes, MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (count > 0) guest->bytes += static_cast<size_t>(count);
-  if (count > 0 && guest->bytes < guest->hello.size()) return;
-  if (count > 0) hand_over(*guest);
+  while (guest->bytes < guest->hello.size()) {
+    const iovec rest = {guest->hello.data() + guest->bytes, guest->hello.size() - guest->bytes};
+    const ssize_t count = guest->stream.receive({&rest, 1});
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) return;
+    if (count <= 0) break;
+    guest->bytes += static_cast<size_t>(count);
+  }
+  if (guest->bytes == guest->hello.size()) hand_over(*guest);
   guests_.erase(guest);
 }
 
@@ -196,8 +212,8 @@ void TcpFabric::hand_over(Guest& guest) {
     epoll_event event{};
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | static_cast<uint32_t>(EPOLLET);
     event.data.u64 = i;
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, guest.socket.get(), &event) != 0) return;
-    entry->link->attach(std::move(guest.socket));
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, guest.stream.fd(), &event) != 0) return;
+    entry->link->attach(std::move(guest.stream));
     --waiting_count_;
     return;
   }

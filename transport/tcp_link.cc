@@ -1,6 +1,5 @@
 #include "transport/tcp_link.h"
 
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -25,9 +24,9 @@ bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == 
 TcpLink::TcpLink(LinkId id, LinkOptions options, uint32_t puts_max)
     : id_(id), options_(std::move(options)), out_(std::bit_ceil(uint64_t{puts_max} + 1)) {}
 
-void TcpLink::attach(base::Fd socket) {
-  PHUB_CHECK(!socket_.valid());
-  socket_ = std::move(socket);
+void TcpLink::attach(ByteStream stream) {
+  PHUB_CHECK(!stream_.valid());
+  stream_ = std::move(stream);
   is_readable_ = is_writable_ = true;
 }
 
@@ -41,7 +40,7 @@ bool TcpLink::stage(const Put& put) {
 }
 
 void TcpLink::flush() {
-  while (!is_lost_ && is_writable_ && written_ != staged_) {
+  while (!is_lost_ && is_writable_ && (written_ != staged_ || stream_.has_unsent())) {
     std::array<iovec, 2 * kFramesPerCall> pieces;
     const uint64_t end = std::min<uint64_t>(staged_, written_ + kFramesPerCall);
     size_t count = 0;
@@ -58,10 +57,7 @@ void TcpLink::flush() {
       add(&put.frame, sizeof(Frame));
       add(put.data, put.frame.bytes);
     }
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = count;
-    const ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = stream_.send(std::span(pieces).first(count));
     if (sent < 0) {
       is_writable_ = errno == EINTR;
       // A broken connection: the read finds what came before its end, and why it ended.
@@ -84,13 +80,15 @@ void TcpLink::advance_sent(size_t bytes) {
 }
 
 void TcpLink::on_ready(bool is_readable, bool is_writable) {
+  if (!stream_.is_plain()) is_readable = is_writable = true;  // Either may wait for either.
   is_readable_ |= is_readable;
   is_writable_ |= is_writable;
 }
 
 bool TcpLink::is_quiet() const {
   if (is_lost_) return is_loss_reported_;
-  return !is_readable_ && reported_ == written_ && !(is_writable_ && written_ != staged_) &&
+  return !is_readable_ && reported_ == written_ &&
+         !(is_writable_ && (written_ != staged_ || stream_.has_unsent())) &&
          (is_in_payload_ ? stage_begin_ == stage_end_ : stage_end_ - stage_begin_ < sizeof(Frame));
 }
 
@@ -98,7 +96,7 @@ size_t TcpLink::poll(std::span<Event> events) {
   flush();
   size_t filled = 0;
   if (!is_lost_) filled = report_sent(events);
-  if (!is_lost_ && socket_.valid()) filled += receive(events.subspan(filled));
+  if (!is_lost_ && stream_.valid()) filled += receive(events.subspan(filled));
   if (is_lost_ && !is_loss_reported_ && filled < events.size()) {
     is_loss_reported_ = true;
     events[filled++] = {.kind = EventKind::lost, .link = id_};
@@ -166,7 +164,8 @@ void TcpLink::take_payload_from_stage() {
   received_ += static_cast<uint32_t>(count);
 }
 
-// The rest of the payload goes to its slot; what comes behind it goes to the stage.
+// The rest of the payload goes to its slot; what comes behind it goes to the stage. TLS has bytes
+// without a system call: then the stage takes the next frame's head only, and no payload passes it.
 bool TcpLink::read_more() {
   if (!is_readable_) return false;
   std::memmove(stage_.data(), stage_.data() + stage_begin_, stage_end_ - stage_begin_);
@@ -176,8 +175,11 @@ bool TcpLink::read_more() {
   size_t count = 0;
   const size_t wanted = is_in_payload_ ? in_.bytes - received_ : 0;
   if (wanted > 0) pieces[count++] = {options_.slots[in_.slot].data + received_, wanted};
-  pieces[count++] = {stage_.data() + stage_end_, kStageBytes - stage_end_};
-  const ssize_t result = ::readv(socket_.get(), pieces.data(), static_cast<int>(count));
+  const size_t stage_bytes = stream_.is_plain() ? kStageBytes : sizeof(Frame);
+  if (stage_end_ < stage_bytes) {
+    pieces[count++] = {stage_.data() + stage_end_, stage_bytes - stage_end_};
+  }
+  const ssize_t result = stream_.receive(std::span(pieces).first(count));
   if (result <= 0) {
     on_read_error(result);
     return false;
@@ -194,7 +196,7 @@ void TcpLink::on_read_error(ssize_t result) {
     return;
   }
   const bool is_inside = is_in_payload_ || stage_begin_ != stage_end_;
-  lose(result < 0  ? "the connection broke: " + base::errno_text()
+  lose(result < 0  ? "the connection broke: " + stream_.failure()
        : is_inside ? "the peer closed the connection inside a frame"
                    : "the peer has closed the connection");
 }

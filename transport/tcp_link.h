@@ -3,15 +3,16 @@
 //
 //   frame := tag:u32 slot:u32 bytes:u32 mark:u32 payload{bytes}         little endian
 //
-// `sent` means that the kernel has the bytes. Whatever breaks the rules (a slot that is not there,
-// a payload longer than its slot, a wrong mark) costs the peer its link. Nothing is allocated after
-// construction, except the text of a loss.
+// `sent` means that the kernel has the bytes, or TLS its encrypted copy. Whatever breaks the rules
+// (a slot that is not there, a payload longer than its slot, a wrong mark) costs the peer its link.
+// Nothing is allocated after construction, except the text of a loss.
 #pragma once
 
 #include <array>
 #include <string>
 #include <vector>
 
+#include "transport/byte_stream.h"
 #include "transport/fabric.h"
 
 namespace phub::transport {
@@ -23,10 +24,9 @@ class TcpLink {
   TcpLink(const TcpLink&) = delete;
   TcpLink& operator=(const TcpLink&) = delete;
 
-  // A connected, nonblocking socket. Puts staged before are sent then.
-  void attach(base::Fd socket);
-  bool is_attached() const { return socket_.valid(); }
-  int socket() const { return socket_.get(); }
+  // A connection. Puts staged before are sent then.
+  void attach(ByteStream stream);
+  bool is_attached() const { return stream_.valid(); }
 
   // False: full.
   bool stage(const Put& put);
@@ -71,7 +71,7 @@ class TcpLink {
 
   const LinkId id_;
   const LinkOptions options_;
-  base::Fd socket_;
+  ByteStream stream_;
   bool is_readable_ = false;
   bool is_writable_ = false;
   bool is_lost_ = false;

@@ -1,5 +1,6 @@
 // Real hubs in the test's process and workers on threads of their own. One hub over shared memory;
-// or as many as PHUB_TEST_HUBS lists, each "shm" or an address to listen on.
+// or as many as PHUB_TEST_HUBS lists, each "shm" or an address to listen on;
+// for tls:// with certificates on both sides.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "phub/hub.h"
+#include "tests/transport/certificates.h"
 
 namespace phub::process {
 
@@ -42,6 +44,14 @@ class HubFixture : public testing::Test {
     config.shards = 2;
     config.memory_limit_bytes = uint64_t{4} << 30;
     config.job_memory_limit_bytes = uint64_t{4} << 30;
+    if (config.listen.starts_with("tls://")) {
+      certificates_ = std::make_unique<testing_support::Certificates>();
+      certificates_->make({.file = "hub", .names = "IP:127.0.0.1"});
+      certificates_->make({.file = "worker"});
+      config.tls_cert = certificates_->path("hub.pem");
+      config.tls_key = certificates_->path("hub.key");
+      config.tls_client_ca = certificates_->path("ca.pem");
+    }
     adjust(config);
     Result<std::unique_ptr<hub::Hub>> hub = hub::Hub::start(config);
     ASSERT_TRUE(hub.ok()) << hub.status().message();
@@ -58,6 +68,11 @@ class HubFixture : public testing::Test {
     options.rank = Rank{static_cast<uint16_t>(rank)};
     options.join_timeout = std::chrono::seconds(20);
     options.wait_timeout = std::chrono::seconds(20);
+    if (certificates_ != nullptr) {
+      options.tls_ca = certificates_->path("ca.pem");
+      options.tls_cert = certificates_->path("worker.pem");
+      options.tls_key = certificates_->path("worker.key");
+    }
     return options;
   }
 
@@ -75,6 +90,7 @@ class HubFixture : public testing::Test {
     for (std::thread& thread : threads) thread.join();
   }
 
+  std::unique_ptr<testing_support::Certificates> certificates_;
   std::string address_;  // Of all hubs.
   std::vector<std::unique_ptr<hub::Hub>> hubs_;
 };
