@@ -6,8 +6,11 @@
 #include <array>
 
 #include "base/check.h"
+#include "base/local_address.h"
 #include "base/log.h"
 #include "base/try.h"
+#include "transport/tcp_advice.h"
+#include "transport/tcp_listen.h"
 #include "transport/tcp_socket.h"
 
 namespace phub::hub {
@@ -45,7 +48,7 @@ Result<std::unique_ptr<SessionServer>> SessionServer::listen(const SessionServer
           exchange::listen_unix(address.socket_path, options.allow_other_users ? 0666 : 0600));
     } else {
       PHUB_TRY_ASSIGN(listener.socket,
-                      transport::listen_tcp(address.host_port, &listener.address.host_port));
+                      transport::listen_at_port(address.host_port, &listener.address.host_port));
     }
     PHUB_TRY(watch(epoll.get(), EPOLL_CTL_ADD, listener.socket.get(),
                    kListenersKey + listeners.size(), false));
@@ -57,7 +60,15 @@ Result<std::unique_ptr<SessionServer>> SessionServer::listen(const SessionServer
 
 SessionServer::SessionServer(const SessionServerOptions& options, std::vector<Listener> listeners,
                              base::Fd epoll)
-    : options_(options), listeners_(std::move(listeners)), epoll_(std::move(epoll)) {}
+    : options_(options),
+      is_advertised_loopback_(transport::is_loopback_host(options.advertise)),
+      listeners_(std::move(listeners)),
+      epoll_(std::move(epoll)) {
+  if (!is_advertised_loopback_) return;
+  base::log(base::LogLevel::warning, "advertise = " + options.advertise +
+                                         " is this machine's loopback: workers on other machines "
+                                         "will be refused");
+}
 
 SessionServer::~SessionServer() {
   for (const Listener& listener : listeners_) {
@@ -163,14 +174,31 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
   drop(id, status);
 }
 
-// Shared memory is passed as descriptors, which TCP cannot carry.
+// Shared memory is passed as descriptors, which TCP cannot carry; and over a network nobody reaches
+// this machine's loopback.
+Status SessionServer::check_fabric(const std::string& fabric, const Connection& connection) const {
+  if (connection.is_local) return {};
+  if (fabric == "shm") {
+    return Status(Code::invalid_argument,
+                  "fabric \"shm\" over a TCP session: connect to the hub's shm:// address on its "
+                  "machine, or use tcp");
+  }
+  if (!is_advertised_loopback_) return {};
+  const transport::SocketAddress peer = transport::peer_of(connection.stream.fd());
+  if (base::is_own_address(transport::host_text(peer), base::local_addresses())) return {};
+  return Status(Code::failed_precondition,
+                "the hub would tell this worker, which came from " + transport::to_text(peer) +
+                    ", to connect to " + options_.advertise +
+                    ", the hub's own loopback; set `advertise` of phubd to an address that workers "
+                    "can reach, or leave it out");
+}
+
 bool SessionServer::can_use_fabric(SessionId id, const exchange::Message& message) {
   const auto* const hello = std::get_if<exchange::Hello>(&message.body);
-  if (hello == nullptr || hello->fabric != "shm" || connections_.at(id).is_local) return true;
-  const Status status(
-      Code::invalid_argument,
-      "fabric \"shm\" over a TCP session: connect to the hub's shm:// address on its "
-      "machine, or use tcp");
+  if (hello == nullptr) return true;
+  const Status status = check_fabric(hello->fabric, connections_.at(id));
+  if (status.ok()) return true;
+  base::log(base::LogLevel::warning, "session refused: " + status.to_string());
   send(id, {exchange::Failure{static_cast<uint8_t>(status.code()), status.message()}, {}});
   if (connections_.contains(id)) drop(id, status);
   return false;

@@ -24,6 +24,7 @@ struct SessionServerOptions {
   std::chrono::milliseconds peer_timeout{5000};
   std::chrono::milliseconds proof_timeout{10'000};  // From the connection to the proof.
   uint32_t sessions_max = 4096;
+  std::string advertise;  // The host that links name; empty: the one by which a worker came.
   bool allow_other_users = false;
 };
 
@@ -71,6 +72,7 @@ class SessionServer : public SessionPort {
                 base::Fd epoll);
   void accept_all(const Listener& listener, base::Instant now);
   Result<base::Fd> accept_one(const Listener& listener);
+  Status check_fabric(const std::string& fabric, const Connection& connection) const;
   bool can_use_fabric(SessionId id, const exchange::Message& message);
   void on_readable(SessionId id, base::Instant now);
   void write(SessionId id, Connection& connection);
@@ -78,6 +80,7 @@ class SessionServer : public SessionPort {
   void drop(SessionId id, const Status& reason);
 
   const SessionServerOptions options_;
+  const bool is_advertised_loopback_;
   std::vector<Listener> listeners_;
   base::Fd epoll_;
   Control* control_ = nullptr;
