@@ -1,7 +1,7 @@
 // The body of each session message: its type number, its JSON fields and its blob.
 //
-// codec_worker.cc has what workers say, codec_hub.cc what the hub says; session_codec.cc puts
-// frames around them.
+// codec_worker.cc has what workers say, codec_hub.cc what the hub says, codec_probe.cc what both
+// say about addresses; session_codec.cc puts frames around them.
 #pragma once
 
 #include <string>
@@ -24,6 +24,7 @@ enum class MessageType : uint16_t {
   state_query = 8,
   leave = 9,
   heartbeat = 10,
+  probe = 16,
   challenge = 65,
   welcome = 66,
   offer = 67,
@@ -34,6 +35,7 @@ enum class MessageType : uint16_t {
   state_reply = 72,
   left = 73,
   failure = 74,
+  probed = 80,
 };
 
 // Writes go to a body under construction.
@@ -73,6 +75,8 @@ void write_body(const LateReport& message, BodyWriter& out);
 void write_body(const StateReply& message, BodyWriter& out);
 void write_body(const Left& message, BodyWriter& out);
 void write_body(const Failure& message, BodyWriter& out);
+void write_body(const Probe& message, BodyWriter& out);
+void write_body(const Probed& message, BodyWriter& out);
 
 void read_body(BodyReader& in, Hello& message);
 void read_body(BodyReader& in, Proof& message);
@@ -94,6 +98,8 @@ void read_body(BodyReader& in, LateReport& message);
 void read_body(BodyReader& in, StateReply& message);
 void read_body(BodyReader& in, Left& message);
 void read_body(BodyReader& in, Failure& message);
+void read_body(BodyReader& in, Probe& message);
+void read_body(BodyReader& in, Probed& message);
 
 // Fabric bootstraps, of an offer or an answer: lengths and descriptor counts in JSON, blobs joined.
 void write_links(const std::vector<std::string>& links, const std::vector<uint32_t>& fd_counts,

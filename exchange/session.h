@@ -11,6 +11,8 @@
 //   answer{epoch, links}             ->
 //                                    <-      start{epoch}                when all ranks have
 //                                    answered
+//   probe{nonce}                     ->                                  instead of hello; then
+//                                    <-      probed{hub, listen, ...}    close: choose_address.h
 //   barrier, settings, late, state, leave, heartbeat: at any time, each with its reply.
 //
 // Bodies are JSON; bulk bytes (fabric bootstraps, tensor state) travel as blobs beside it. The
@@ -80,6 +82,9 @@ struct StateQuery {
   std::string blob;
 };
 struct Leave {};
+struct Probe {  // Asks who is there; needs no secret. The hub answers one, and closes.
+  std::string nonce;
+};
 struct Heartbeat {};  // Both ways.
 
 // Hub to worker.
@@ -120,6 +125,13 @@ struct StateReply {
   std::string blob;
 };
 struct Left {};
+struct Probed {
+  std::string hub;                  // "phubd 0.1.0 on node7"
+  uint16_t protocol = 0;            // Its kProtocolVersion.
+  std::string instance;             // 32 bytes, hex: this process of the hub and no other.
+  std::string host_proof;           // prove_host of the nonce; empty: the kernel does not say.
+  std::vector<std::string> listen;  // "shm:///tmp/phub.sock", "tcp://0.0.0.0:7077"; at most 16.
+};
 struct Failure {  // The epoch (aborted) or the connection (anything else) is over.
   uint8_t code = 0;
   std::string message;
@@ -127,7 +139,7 @@ struct Failure {  // The epoch (aborted) or the connection (anything else) is ov
 
 using Body = std::variant<Hello, Proof, Tensors, Answer, Barrier, Settings, LateQuery, StateQuery,
                           Leave, Heartbeat, Challenge, Welcome, Offer, Start, BarrierDone,
-                          SettingsDone, LateReport, StateReply, Left, Failure>;
+                          SettingsDone, LateReport, StateReply, Left, Failure, Probe, Probed>;
 
 struct Message {
   Body body;

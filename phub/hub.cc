@@ -82,6 +82,7 @@ Status Hub::build(const config::HubConfig& config) {
   server.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
   server.sessions_max = config.sessions_max;
   server.advertise = advertise;
+  server.name = name_ = std::string("phubd ") + version() + " on " + host_name();
   PHUB_TRY_ASSIGN(server_, SessionServer::listen(server));
 
   const kernels::Stores stores = config.stores == config::StorePolicy::ordinary
@@ -107,8 +108,7 @@ Status Hub::build(const config::HubConfig& config) {
   ControlOptions options;
   options.version = version();
   options.host = host_name();
-  options.name = "phubd " + options.version + " on " + options.host;
-  name_ = options.name;
+  options.name = name_;
   options.shape = shape;
   for (const exchange::Address& address : fabric_addresses) {
     options.fabric_names.push_back(address.fabric);

@@ -3,12 +3,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/check.h"
 #include "base/local_address.h"
 #include "base/log.h"
 #include "base/try.h"
+#include "exchange/session_auth.h"
 #include "transport/tcp_advice.h"
 #include "transport/tcp_listen.h"
 #include "transport/tcp_socket.h"
@@ -19,6 +21,8 @@ namespace {
 constexpr uint64_t kListenersKey = uint64_t{1} << 62;  // + index
 constexpr uint64_t kTasksKey = UINT64_MAX;
 constexpr std::chrono::milliseconds kCheckInterval{50};
+constexpr uint32_t kProbesMax = 4096;      // At once: a job of the largest size, and then some.
+constexpr uint32_t kProbesPerCheck = 200;  // 4,000 a second.
 constexpr size_t kQueuedBytesMax = 512u << 20;  // A worker that does not read is cut off.
 
 Status watch(int epoll, int op, int fd, uint64_t key, bool writes) {
@@ -62,6 +66,9 @@ SessionServer::SessionServer(const SessionServerOptions& options, std::vector<Li
                              base::Fd epoll)
     : options_(options),
       is_advertised_loopback_(transport::is_loopback_host(options.advertise)),
+      instance_(exchange::make_nonce()),
+      boot_id_(exchange::read_boot_id()),
+      probes_left_(kProbesMax),
       listeners_(std::move(listeners)),
       epoll_(std::move(epoll)) {
   if (!is_advertised_loopback_) return;
@@ -162,6 +169,7 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
   for (exchange::Message& message : messages) {
     if (std::holds_alternative<exchange::Heartbeat>(message.body)) continue;
     if (connection.is_closing) break;
+    if (answer_probe(id, message)) return;
     if (!can_use_fabric(id, message)) return;
     control_->on_message(id, std::move(message));
     if (!connections_.contains(id)) return;
@@ -172,6 +180,32 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
     if (!connections_.contains(id)) return;
   }
   drop(id, status);
+}
+
+// Whoever asks is told where to connect, and is gone: what a stranger can make the hub do is one
+// hash and one small frame.
+bool SessionServer::answer_probe(SessionId id, const exchange::Message& message) {
+  const auto* const probe = std::get_if<exchange::Probe>(&message.body);
+  if (probe == nullptr) return false;
+  if (probes_left_ > 0) {
+    --probes_left_;
+    exchange::Probed probed;
+    probed.hub = options_.name;
+    probed.protocol = exchange::kProtocolVersion;
+    probed.instance = instance_;
+    probed.host_proof = exchange::prove_host(probe->nonce, boot_id_);
+    for (const Listener& listener : listeners_) {
+      probed.listen.push_back(exchange::to_text(listener.address));
+    }
+    send(id, {std::move(probed), {}});
+  } else {
+    send(id, {exchange::Failure{static_cast<uint8_t>(Code::resource_exhausted),
+                                "too many probes at once; ask again a little later"},
+              {}});
+  }
+  close(id);
+  control_->on_close(id, Status(Code::unavailable, "it asked who is here"));
+  return true;
 }
 
 // Shared memory is passed as descriptors, which TCP cannot carry; and over a network nobody reaches
@@ -206,6 +240,7 @@ bool SessionServer::can_use_fabric(SessionId id, const exchange::Message& messag
 
 void SessionServer::check_times(base::Instant now) {
   next_check_ = now + kCheckInterval;
+  probes_left_ = std::min(kProbesMax, probes_left_ + kProbesPerCheck);
   std::vector<std::pair<SessionId, Status>> over;
   for (auto& [id, connection] : connections_) {
     const std::chrono::nanoseconds silence = now - connection.last_heard;

@@ -2,7 +2,8 @@
 //
 // Peers on this machine are checked by their credentials: the hub's own user and root are let in,
 // others only when told so. Over TCP the job's secret is all that is asked for. A connection that
-// sends broken bytes, does not prove itself within proof_timeout, or is silent for peer_timeout is
+// asks who is here (a probe) is told, without a secret and at a limited rate. One that sends broken
+// bytes, does not prove itself within proof_timeout, or is silent for peer_timeout is
 // closed; its neighbours notice nothing.
 #pragma once
 
@@ -24,7 +25,8 @@ struct SessionServerOptions {
   std::chrono::milliseconds peer_timeout{5000};
   std::chrono::milliseconds proof_timeout{10'000};  // From the connection to the proof.
   uint32_t sessions_max = 4096;
-  std::string advertise;  // The host that links name; empty: the one by which a worker came.
+  std::string name = "phubd";  // "phubd 0.1.0 on node7": what a probe is told.
+  std::string advertise;       // The host that links name; empty: the one by which a worker came.
   bool allow_other_users = false;
 };
 
@@ -72,6 +74,7 @@ class SessionServer : public SessionPort {
                 base::Fd epoll);
   void accept_all(const Listener& listener, base::Instant now);
   Result<base::Fd> accept_one(const Listener& listener);
+  bool answer_probe(SessionId id, const exchange::Message& message);
   Status check_fabric(const std::string& fabric, const Connection& connection) const;
   bool can_use_fabric(SessionId id, const exchange::Message& message);
   void on_readable(SessionId id, base::Instant now);
@@ -81,6 +84,9 @@ class SessionServer : public SessionPort {
 
   const SessionServerOptions options_;
   const bool is_advertised_loopback_;
+  const std::string instance_;  // Of this hub's process.
+  const std::string boot_id_;
+  uint32_t probes_left_;  // Grows with time: a flood of probes is cut off, not served.
   std::vector<Listener> listeners_;
   base::Fd epoll_;
   Control* control_ = nullptr;

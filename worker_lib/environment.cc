@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "base/try.h"
-#include "exchange/address.h"
+#include "worker_lib/choose_address.h"
 
 namespace phub {
 namespace {
@@ -124,8 +124,8 @@ Status read_timeout(const char* name, std::chrono::milliseconds* timeout) {
 
 Status read_hub_and_job(WorkerOptions* options) {
   if (const Variable v = variable("PHUB_HUB"); v.value != nullptr) {
-    const auto address = exchange::parse_address(v.value);
-    if (!address.ok()) return address.status().with_context("environment variable PHUB_HUB");
+    const Status address = client::check_hub_address(v.value);
+    if (!address.ok()) return address.with_context("environment variable PHUB_HUB");
     options->hub = v.value;
   }
   if (const Variable v = variable("PHUB_JOB"); v.value != nullptr) {

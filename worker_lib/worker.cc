@@ -7,9 +7,9 @@
 #include <cstring>
 
 #include "base/try.h"
-#include "exchange/address.h"
 #include "exchange/socket_channel.h"
 #include "transport/open.h"
+#include "worker_lib/choose_address.h"
 #include "worker_lib/impl.h"
 #include "worker_lib/validate.h"
 
@@ -36,23 +36,28 @@ Worker::~Worker() = default;
 
 Result<Worker> Worker::connect(const WorkerOptions& options) {
   PHUB_TRY(client::check_options(options));
-  PHUB_TRY_ASSIGN(const exchange::Address address, exchange::parse_address(options.hub));
+  const base::Instant deadline = base::now() + options.join_timeout;
+  PHUB_TRY_ASSIGN(const client::ChosenAddress hub, client::choose_address(options.hub, deadline));
+  const exchange::Address& address = hub.address;
   transport::FabricOptions fabric_options;
   fabric_options.tcp.hub_host = address.host_port.host;
   PHUB_TRY_ASSIGN(auto fabric, transport::open_fabric(address.fabric, fabric_options));
   const bool thread = options.progress == Progress::thread ||
                       (options.progress == Progress::automatic && !fabric->traits().by_reference);
   auto channel = exchange::connect_session(address, options.join_timeout);
-  if (!channel.ok()) return channel.status().with_context("connect to hub " + options.hub);
+  if (!channel.ok()) return channel.status().with_context("connect to hub " + hub.to_text());
+  WorkerOptions chosen = options;
+  chosen.hub = exchange::to_text(address);
   auto core =
-      std::make_unique<Client>(options, identity(), std::move(channel).value(), std::move(fabric));
+      std::make_unique<Client>(chosen, identity(), std::move(channel).value(), std::move(fabric));
   PHUB_TRY_ASSIGN(auto driver, client::Driver::create(std::move(core), thread));
-  auto impl = std::make_unique<Impl>(options, std::move(driver));
+  auto impl = std::make_unique<Impl>(chosen, hub.to_text(), std::move(driver));
   PHUB_TRY(impl->wait_until_welcome());
   return Worker(std::move(impl));
 }
 
 Rank Worker::rank() const { return impl_->options().rank; }
+std::string Worker::hub_address() const { return impl_->hub_address(); }
 uint32_t Worker::rank_count() const { return impl_->options().job.rank_count; }
 
 Result<std::span<std::byte>> Worker::allocate(size_t bytes) {

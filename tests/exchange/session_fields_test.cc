@@ -60,7 +60,7 @@ std::vector<std::string> fields_of(const Frame& frame) {
 std::string last_name(const std::string& pointer) { return pointer.substr(pointer.rfind('/') + 1); }
 
 bool is_optional(const std::string& pointer) {
-  return pointer == "/key" || last_name(pointer) == "optimizer";
+  return pointer == "/key" || pointer == "/host_proof" || last_name(pointer) == "optimizer";
 }
 
 TEST(SessionFieldsTest, EveryMissingFieldIsNamed) {
@@ -156,6 +156,12 @@ TEST(SessionFieldsTest, LimitsAreHeldExactly) {
       {17, "/code", 11, 12},
       {19, "/code", 1, 0},
       {19, "/code", 11, 12},
+      {20, "/nonce", std::string(64, '0'), std::string(63, '0')},
+      {21, "/protocol", 65'535, 65'536},
+      {21, "/instance", std::string(64, 'f'), std::string(64, 'g')},
+      {21, "/host_proof", std::string(64, 'f'), ""},
+      {21, "/listen", Json::array(), Json::array({1})},
+      {21, "/listen/0/address", std::string(300, 'x'), std::string(301, 'x')},
   };
   const std::vector<Body> samples = make_samples();
   for (const Limit& limit : limits) {
