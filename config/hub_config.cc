@@ -184,6 +184,13 @@ Status resolve(const Machine& machine, std::map<std::string, std::string>& place
                    print_bytes(config.memory_limit_bytes) + "; use less or raise memory_limit");
   }
   PHUB_TRY(check_tls(places, config));
+  const uint32_t ports = config.port_first == 0 ? 0 : config.port_last - config.port_first + 1u;
+  if (ports != 0 && ports < config.shards) {
+    return invalid(places["port_range"] + " = " + std::to_string(config.port_first) + "-" +
+                   std::to_string(config.port_last) + " has " + std::to_string(ports) +
+                   " ports, but each of the " + std::to_string(config.shards) +
+                   " shards listens at one of its own; widen it, or use fewer shards");
+  }
   const bool are_workers_here = config.listen.find("shm://") != std::string::npos;
   config.is_pinned =
       config.pin == Pinning::on || (config.pin == Pinning::automatic &&

@@ -39,6 +39,9 @@ struct HubConfig {
   uint32_t sessions_max = 4096;
   uint64_t peer_timeout_ms = 5'000;
   uint64_t join_timeout_ms = 60'000;
+  std::string advertise;    // The host, interface or block that workers are told. Empty: none.
+  uint16_t port_first = 0;  // Of the ports that links over TCP listen at; 0: any free one.
+  uint16_t port_last = 0;
   StorePolicy stores = StorePolicy::automatic;
   uint32_t idle_spin_us = 50;      // A shard without work polls this long before it sleeps.
   bool can_workers_create = true;  // The rank that joins first may create its job.

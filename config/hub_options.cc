@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "config/network_options.h"
 #include "config/quantity.h"
 #include "config/token_file.h"
 
@@ -51,7 +52,8 @@ Status check_address(std::string_view value) {
     return invalid(" has a scheme that this build lacks; it has shm, tcp and tls");
   }
   if (scheme != "shm") {
-    const Result<base::HostPort> address = base::parse_host_port(value.substr(scheme_end + 3));
+    const Result<base::HostPort> address =
+        base::parse_listen_host_port(value.substr(scheme_end + 3));
     if (!address.ok()) return invalid(" " + address.status().message());
   } else {
     const std::string_view path = value.substr(scheme_end + 3);
@@ -246,6 +248,10 @@ Status apply_log_json(std::string_view value, const Machine&, HubConfig& config)
 
 constexpr std::array kOptions{
     HubOption{"listen", "URI", "Where workers connect", "shm:///tmp/phub.sock", apply_listen},
+    HubOption{"advertise", "HOST", "The host of this machine that workers over TCP are told",
+              "the one by which each reached the hub", apply_advertise},
+    HubOption{"port_range", "FIRST-LAST", "Ports that links over TCP listen at, one for each shard",
+              "any free ones", apply_port_range},
     HubOption{"http", "HOST:PORT", "Where operators connect; off: nowhere", "127.0.0.1:7070",
               apply_http},
     HubOption{"shards", "N", "Cores that sum", "every core this process may use", apply_shards},

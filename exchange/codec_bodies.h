@@ -1,7 +1,7 @@
 // The body of each session message: its type number, its JSON fields and its blob.
 //
-// codec_worker.cc has what workers say, codec_hub.cc what the hub says; session_codec.cc puts
-// frames around them.
+// codec_worker.cc has what workers say, codec_hub.cc what the hub says, codec_probe.cc what both
+// say about addresses; session_codec.cc puts frames around them.
 #pragma once
 
 #include <string>
@@ -25,6 +25,7 @@ enum class MessageType : uint16_t {
   leave = 9,
   heartbeat = 10,
   abort = 11,
+  probe = 16,
   challenge = 65,
   welcome = 66,
   offer = 67,
@@ -35,6 +36,7 @@ enum class MessageType : uint16_t {
   state_reply = 72,
   left = 73,
   failure = 74,
+  probed = 80,
 };
 
 // Writes go to a body under construction.
@@ -75,6 +77,8 @@ void write_body(const LateReport& message, BodyWriter& out);
 void write_body(const StateReply& message, BodyWriter& out);
 void write_body(const Left& message, BodyWriter& out);
 void write_body(const Failure& message, BodyWriter& out);
+void write_body(const Probe& message, BodyWriter& out);
+void write_body(const Probed& message, BodyWriter& out);
 
 void read_body(BodyReader& in, Hello& message);
 void read_body(BodyReader& in, Proof& message);
@@ -97,6 +101,8 @@ void read_body(BodyReader& in, LateReport& message);
 void read_body(BodyReader& in, StateReply& message);
 void read_body(BodyReader& in, Left& message);
 void read_body(BodyReader& in, Failure& message);
+void read_body(BodyReader& in, Probe& message);
+void read_body(BodyReader& in, Probed& message);
 
 // A shape, as fields of the message: shards and NICs, with their hub where it is not 0.
 // shard_count_max: as many as the message may name.

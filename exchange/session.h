@@ -11,6 +11,8 @@
 //   answer{epoch, links}             ->
 //                                    <-      start{epoch}                when all ranks have
 //                                    answered
+//   probe{nonce}                     ->                                  instead of hello; then
+//                                    <-      probed{hub, listen, ...}    close: choose_address.h
 //   barrier, settings, late, state, leave, heartbeat: at any time, each with its reply.
 //
 // A job over several hubs is a session with each of them. Hubs know nothing of each other: the
@@ -91,6 +93,9 @@ struct Leave {};
 struct Abort {  // This rank gives the job up, and why: the other ranks are told.
   std::string message;
 };
+struct Probe {  // Asks who is there; needs no secret. The hub answers one, and closes.
+  std::string nonce;
+};
 struct Heartbeat {};  // Both ways.
 
 // Hub to worker.
@@ -131,6 +136,13 @@ struct StateReply {
   std::string blob;
 };
 struct Left {};
+struct Probed {
+  std::string hub;                  // "phubd 0.1.0 on node7"
+  uint16_t protocol = 0;            // Its kProtocolVersion.
+  std::string instance;             // 32 bytes, hex: this process of the hub and no other.
+  std::string host_proof;           // prove_host of the nonce; empty: the kernel does not say.
+  std::vector<std::string> listen;  // "shm:///tmp/phub.sock", "tcp://0.0.0.0:7077"; at most 16.
+};
 struct Failure {  // The epoch (aborted) or the connection (anything else) is over.
   uint8_t code = 0;
   std::string message;
@@ -138,7 +150,7 @@ struct Failure {  // The epoch (aborted) or the connection (anything else) is ov
 
 using Body = std::variant<Hello, Proof, Tensors, Answer, Barrier, Settings, LateQuery, StateQuery,
                           Leave, Abort, Heartbeat, Challenge, Welcome, Offer, Start, BarrierDone,
-                          SettingsDone, LateReport, StateReply, Left, Failure>;
+                          SettingsDone, LateReport, StateReply, Left, Failure, Probe, Probed>;
 
 struct Message {
   Body body;

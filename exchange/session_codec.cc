@@ -23,6 +23,7 @@ constexpr std::array kTypes = {
     MessageType::welcome,      MessageType::offer,         MessageType::start,
     MessageType::barrier_done, MessageType::settings_done, MessageType::late_report,
     MessageType::state_reply,  MessageType::left,          MessageType::failure,
+    MessageType::probe,        MessageType::probed,
 };
 static_assert(kTypes.size() == std::variant_size_v<Body>);
 
@@ -30,7 +31,7 @@ constexpr std::array<std::string_view, kTypes.size()> kNames = {
     "hello",       "proof",       "tensors", "answer",       "barrier",       "settings",
     "late_query",  "state_query", "leave",   "abort",        "heartbeat",     "challenge",
     "welcome",     "offer",       "start",   "barrier_done", "settings_done", "late_report",
-    "state_reply", "left",        "failure",
+    "state_reply", "left",        "failure", "probe",        "probed",
 };
 
 // Index into kTypes; its size if there is no such type.

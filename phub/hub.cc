@@ -6,9 +6,11 @@
 #include <array>
 #include <future>
 
+#include "base/local_address.h"
 #include "base/log.h"
 #include "base/try.h"
 #include "config/topology.h"
+#include "exchange/listen_address.h"
 #include "transport/open.h"
 
 namespace phub::hub {
@@ -34,6 +36,19 @@ std::vector<exchange::Address> first_of_each_fabric(const std::vector<exchange::
   return firsts;
 }
 
+// What a shard's door to this fabric must know; all shards share the range of ports.
+transport::FabricOptions door_options(const config::HubConfig& config,
+                                      const std::vector<exchange::Address>& listen,
+                                      const std::string& fabric, const std::string& advertise) {
+  transport::FabricOptions options;
+  std::vector<std::string> hosts = exchange::link_hosts(listen, fabric);
+  options.tcp.listen = base::HostPort{hosts.front(), config.port_first};
+  options.tcp.also_listen.assign(hosts.begin() + 1, hosts.end());
+  options.tcp.port_last = config.port_last;
+  options.tcp.advertise = advertise;
+  return options;
+}
+
 }  // namespace
 
 const char* version() { return PHUB_VERSION; }
@@ -55,8 +70,11 @@ Result<exchange::HubShape> Hub::make_shape(const config::HubConfig& config) {
 }
 
 Status Hub::build(const config::HubConfig& config) {
+  const std::vector<base::LocalAddress> machine = base::local_addresses();
   PHUB_TRY_ASSIGN(const std::vector<exchange::Address> listen,
-                  exchange::parse_addresses(config.listen));
+                  exchange::parse_listen(config.listen, machine));
+  PHUB_TRY_ASSIGN(const std::string advertise,
+                  exchange::parse_advertise(config.advertise, machine));
   PHUB_TRY_ASSIGN(exchange::HubShape shape, make_shape(config));
 
   SessionServerOptions server;
@@ -67,6 +85,8 @@ Status Hub::build(const config::HubConfig& config) {
     PHUB_TRY_ASSIGN(server.tls, transport::TlsContext::for_hub(
                                     {config.tls_client_ca, config.tls_cert, config.tls_key}));
   }
+  server.advertise = advertise;
+  server.name = name_ = std::string("phubd ") + version() + " on " + host_name();
   PHUB_TRY_ASSIGN(server_, SessionServer::listen(server));
 
   const kernels::Stores stores = config.stores == config::StorePolicy::ordinary
@@ -77,11 +97,10 @@ Status Hub::build(const config::HubConfig& config) {
   for (uint32_t i = 0; i < shape.shards.size(); ++i) {
     std::vector<std::unique_ptr<transport::Fabric>> fabrics;
     for (const exchange::Address& address : fabric_addresses) {
-      transport::FabricOptions fabric_options;
-      fabric_options.tcp.listen = base::HostPort{address.host_port.host, 0};
-      if (address.is_encrypted()) fabric_options.tcp.tls = server.tls;
+      transport::FabricOptions door = door_options(config, listen, address.fabric, advertise);
+      if (address.is_encrypted()) door.tcp.tls = server.tls;
       PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> fabric,
-                      transport::open_fabric(address.fabric, fabric_options));
+                      transport::open_fabric(address.fabric, door));
       fabrics.push_back(std::move(fabric));
     }
     shards_.push_back(
@@ -94,8 +113,7 @@ Status Hub::build(const config::HubConfig& config) {
   ControlOptions options;
   options.version = version();
   options.host = host_name();
-  options.name = "phubd " + options.version + " on " + options.host;
-  name_ = options.name;
+  options.name = name_;
   options.shape = shape;
   for (const exchange::Address& address : fabric_addresses) {
     options.fabric_names.push_back(address.fabric);

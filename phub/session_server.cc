@@ -3,11 +3,16 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/check.h"
+#include "base/local_address.h"
 #include "base/log.h"
 #include "base/try.h"
+#include "exchange/session_auth.h"
+#include "transport/tcp_advice.h"
+#include "transport/tcp_listen.h"
 #include "transport/tcp_socket.h"
 
 namespace phub::hub {
@@ -16,6 +21,8 @@ namespace {
 constexpr uint64_t kListenersKey = uint64_t{1} << 62;  // + index
 constexpr uint64_t kTasksKey = UINT64_MAX;
 constexpr std::chrono::milliseconds kCheckInterval{50};
+constexpr uint32_t kProbesMax = 4096;      // At once: a job of the largest size, and then some.
+constexpr uint32_t kProbesPerCheck = 200;  // 4,000 a second.
 constexpr size_t kQueuedBytesMax = 512u << 20;  // A worker that does not read is cut off.
 
 Status watch(int epoll, int op, int fd, uint64_t key, bool writes) {
@@ -45,7 +52,7 @@ Result<std::unique_ptr<SessionServer>> SessionServer::listen(const SessionServer
           exchange::listen_unix(address.socket_path, options.allow_other_users ? 0666 : 0600));
     } else {
       PHUB_TRY_ASSIGN(listener.socket,
-                      transport::listen_tcp(address.host_port, &listener.address.host_port));
+                      transport::listen_at_port(address.host_port, &listener.address.host_port));
     }
     PHUB_TRY(watch(epoll.get(), EPOLL_CTL_ADD, listener.socket.get(),
                    kListenersKey + listeners.size(), false));
@@ -57,7 +64,18 @@ Result<std::unique_ptr<SessionServer>> SessionServer::listen(const SessionServer
 
 SessionServer::SessionServer(const SessionServerOptions& options, std::vector<Listener> listeners,
                              base::Fd epoll)
-    : options_(options), listeners_(std::move(listeners)), epoll_(std::move(epoll)) {}
+    : options_(options),
+      is_advertised_loopback_(transport::is_loopback_host(options.advertise)),
+      instance_(exchange::make_nonce()),
+      boot_id_(exchange::read_boot_id()),
+      probes_left_(kProbesMax),
+      listeners_(std::move(listeners)),
+      epoll_(std::move(epoll)) {
+  if (!is_advertised_loopback_) return;
+  base::log(base::LogLevel::warning, "advertise = " + options.advertise +
+                                         " is this machine's loopback: workers on other machines "
+                                         "will be refused");
+}
 
 SessionServer::~SessionServer() {
   for (const Listener& listener : listeners_) {
@@ -159,6 +177,7 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
   for (exchange::Message& message : messages) {
     if (std::holds_alternative<exchange::Heartbeat>(message.body)) continue;
     if (connection.is_closing) break;
+    if (answer_probe(id, message)) return;
     if (!can_use_fabric(id, message)) return;
     control_->on_message(id, std::move(message));
     if (!connections_.contains(id)) return;
@@ -174,16 +193,59 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
   drop(id, status);
 }
 
-// Shared memory is passed as descriptors, which TCP cannot carry; and what is said over TLS is not
-// undone by links in the clear, nor the other way round.
+// Whoever asks is told where to connect, and is gone: what a stranger can make the hub do is one
+// hash and one small frame.
+bool SessionServer::answer_probe(SessionId id, const exchange::Message& message) {
+  const auto* const probe = std::get_if<exchange::Probe>(&message.body);
+  if (probe == nullptr) return false;
+  if (probes_left_ > 0) {
+    --probes_left_;
+    exchange::Probed probed;
+    probed.hub = options_.name;
+    probed.protocol = exchange::kProtocolVersion;
+    probed.instance = instance_;
+    probed.host_proof = exchange::prove_host(probe->nonce, boot_id_);
+    for (const Listener& listener : listeners_) {
+      probed.listen.push_back(exchange::to_text(listener.address));
+    }
+    send(id, {std::move(probed), {}});
+  } else {
+    send(id, {exchange::Failure{static_cast<uint8_t>(Code::resource_exhausted),
+                                "too many probes at once; ask again a little later"},
+              {}});
+  }
+  close(id);
+  control_->on_close(id, Status(Code::unavailable, "it asked who is here"));
+  return true;
+}
+
+// Shared memory is passed as descriptors, which TCP cannot carry; what is said over TLS is not
+// undone by links in the clear, nor the other way round; and over a network nobody reaches this
+// machine's loopback.
+Status SessionServer::check_fabric(const std::string& fabric, const Connection& connection) const {
+  if (connection.is_local) return {};
+  if (fabric != connection.fabric) {
+    return Status(Code::invalid_argument, "fabric \"" + fabric + "\" over a session by " +
+                                              connection.fabric + ": connect to the hub's " +
+                                              fabric + ":// address" +
+                                              (fabric == "shm" ? " on its machine" : ""));
+  }
+  if (!is_advertised_loopback_) return {};
+  const transport::SocketAddress peer = transport::peer_of(connection.stream.fd());
+  if (base::is_own_address(transport::host_text(peer), base::local_addresses())) return {};
+  return Status(Code::failed_precondition,
+                "the hub would tell this worker, which came from " + transport::to_text(peer) +
+                    ", to connect to " + options_.advertise +
+                    ", the hub's own loopback; set `advertise` of phubd to an address that workers "
+                    "can reach, or leave it out");
+}
+
 bool SessionServer::can_use_fabric(SessionId id, const exchange::Message& message) {
   const auto* const hello = std::get_if<exchange::Hello>(&message.body);
-  const Connection& connection = connections_.at(id);
-  if (hello == nullptr || connection.is_local || hello->fabric == connection.fabric) return true;
-  const Status status(Code::invalid_argument,
-                      "fabric \"" + hello->fabric + "\" over a session by " + connection.fabric +
-                          ": connect to the hub's " + hello->fabric + ":// address" +
-                          (hello->fabric == "shm" ? " on its machine" : ""));
+  if (hello == nullptr) return true;
+  const Status status = check_fabric(hello->fabric, connections_.at(id));
+  if (status.ok()) return true;
+  base::log(base::LogLevel::warning, "session refused: " + status.to_string());
   send(id, {exchange::Failure{static_cast<uint8_t>(status.code()), status.message()}, {}});
   if (connections_.contains(id)) drop(id, status);
   return false;
@@ -191,6 +253,7 @@ bool SessionServer::can_use_fabric(SessionId id, const exchange::Message& messag
 
 void SessionServer::check_times(base::Instant now) {
   next_check_ = now + kCheckInterval;
+  probes_left_ = std::min(kProbesMax, probes_left_ + kProbesPerCheck);
   std::vector<std::pair<SessionId, Status>> over;
   for (auto& [id, connection] : connections_) {
     const std::chrono::nanoseconds silence = now - connection.last_heard;

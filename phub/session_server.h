@@ -2,9 +2,10 @@
 // thread.
 //
 // Peers on this machine are checked by their credentials: the hub's own user and root are let in,
-// others only when told so. Over TCP the job's secret is all that is asked for, over
-// TLS a certificate before it if the hub has a client CA. A connection that
-// sends broken bytes, does not prove itself within proof_timeout, or is silent for peer_timeout is
+// others only when told so. Over TCP the job's secret is all that is asked for, over TLS a
+// certificate before it if the hub has a client CA. A connection that asks who is here (a probe) is
+// told, without a secret and at a limited rate. One that sends broken bytes, does not prove itself
+// within proof_timeout, or is silent for peer_timeout is
 // closed; its neighbours notice nothing.
 #pragma once
 
@@ -27,6 +28,8 @@ struct SessionServerOptions {
   std::chrono::milliseconds peer_timeout{5000};
   std::chrono::milliseconds proof_timeout{10'000};  // From the connection to the proof.
   uint32_t sessions_max = 4096;
+  std::string name = "phubd";  // "phubd 0.1.0 on node7": what a probe is told.
+  std::string advertise;       // The host that links name; empty: the one by which a worker came.
   bool allow_other_users = false;
   std::shared_ptr<const transport::TlsContext> tls = {};  // For listen addresses with tls://.
 };
@@ -78,6 +81,8 @@ class SessionServer : public SessionPort {
   void accept_all(const Listener& listener, base::Instant now);
   Result<base::Fd> accept_one(const Listener& listener);
   Result<transport::ByteStream> accept_stream(const Listener& listener);
+  bool answer_probe(SessionId id, const exchange::Message& message);
+  Status check_fabric(const std::string& fabric, const Connection& connection) const;
   bool can_use_fabric(SessionId id, const exchange::Message& message);
   void on_readable(SessionId id, base::Instant now);
   void write(SessionId id, Connection& connection);
@@ -85,6 +90,10 @@ class SessionServer : public SessionPort {
   void drop(SessionId id, const Status& reason);
 
   const SessionServerOptions options_;
+  const bool is_advertised_loopback_;
+  const std::string instance_;  // Of this hub's process.
+  const std::string boot_id_;
+  uint32_t probes_left_;  // Grows with time: a flood of probes is cut off, not served.
   std::vector<Listener> listeners_;
   base::Fd epoll_;
   Control* control_ = nullptr;

@@ -13,6 +13,8 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/try.h"
+#include "transport/tcp_advice.h"
+#include "transport/tcp_listen.h"
 
 namespace phub::transport {
 namespace {
@@ -35,10 +37,13 @@ Result<std::unique_ptr<Fabric>> TcpFabric::make(const TcpOptions& options) {
   fabric->tls_ = options.tls;
   fabric->advertised_host_ = options.advertise;
   if (options.listen.has_value()) {
-    base::HostPort bound;
-    PHUB_TRY_ASSIGN(fabric->listener_, listen_tcp(*options.listen, &bound));
-    fabric->port_ = bound.port;
-    PHUB_TRY(fabric->watch(fabric->listener_.get(), kListenerKey));
+    TcpDoor door{{options.listen->host}, options.listen->port, options.listen->port};
+    door.hosts.insert(door.hosts.end(), options.also_listen.begin(), options.also_listen.end());
+    if (options.port_last != 0) door.port_last = options.port_last;
+    PHUB_TRY_ASSIGN(fabric->listeners_, listen_at_door(door, &fabric->port_));
+    for (const base::Fd& listener : fabric->listeners_) {
+      PHUB_TRY(fabric->watch(listener.get(), kListenerKey));
+    }
     fabric->guests_.reserve(kGuestsMax);
   }
   return std::unique_ptr<Fabric>(std::move(fabric));
@@ -78,7 +83,7 @@ LinkId TcpFabric::keep(std::unique_ptr<Entry> entry) {
 }
 
 Result<LinkId> TcpFabric::open(const LinkOptions& options, Bootstrap* offer) {
-  if (!listener_.valid()) {
+  if (listeners_.empty()) {
     return Status(Code::failed_precondition,
                   "this " + std::string(name()) + " fabric does not listen");
   }
@@ -117,6 +122,7 @@ Result<LinkId> TcpFabric::connect(const LinkOptions& options, Bootstrap offer, B
   entry->token = where.token;
   entry->is_live = true;
   PHUB_TRY_ASSIGN(entry->addresses, resolve({where.host, where.port}));
+  PHUB_TRY(check_offered_host(where.host, entry->addresses, hub_host_));
   answer->blob = encode_tcp_answer(options);
   answer->fds.clear();
   Entry& kept = *entry;
@@ -153,7 +159,7 @@ void TcpFabric::try_next_address(Entry& entry, std::string failure) {
     }
     failure = status.message();
   }
-  entry.link->lose(std::move(failure));
+  entry.link->lose(describe_link_failure(failure));
 }
 
 void TcpFabric::on_attempt(Entry& entry) {
@@ -173,15 +179,17 @@ void TcpFabric::on_attempt(Entry& entry) {
 }
 
 void TcpFabric::welcome_guests() {
-  while (true) {
-    Result<base::Fd> socket = accept_tcp(listener_.get());
-    if (!socket.ok() || !socket->valid()) return;
-    if (guests_.size() == kGuestsMax) guests_.erase(guests_.begin());  // The oldest.
-    const int fd = socket->get();
-    Result<ByteStream> stream = make_stream(std::move(socket).value());
-    if (!stream.ok()) continue;
-    guests_.emplace_back().stream = std::move(stream).value();
-    if (!watch(fd, kGuestKey | static_cast<uint32_t>(fd)).ok()) guests_.pop_back();
+  for (const base::Fd& listener : listeners_) {
+    while (true) {
+      Result<base::Fd> socket = accept_tcp(listener.get());
+      if (!socket.ok() || !socket->valid()) break;
+      if (guests_.size() == kGuestsMax) guests_.erase(guests_.begin());  // The oldest.
+      const int fd = socket->get();
+      Result<ByteStream> stream = make_stream(std::move(socket).value());
+      if (!stream.ok()) continue;
+      guests_.emplace_back().stream = std::move(stream).value();
+      if (!watch(fd, kGuestKey | static_cast<uint32_t>(fd)).ok()) guests_.pop_back();
+    }
   }
 }
 
@@ -240,10 +248,10 @@ void TcpFabric::check_waiting(Instant now) {
     if (entry == nullptr || entry->link->is_attached()) continue;
     if (entry->deadline.ns == 0) entry->deadline = now + kConnectPatience;
     if (now < entry->deadline) continue;
-    entry->link->lose(
-        entry->is_acceptor
-            ? "the worker made no connection to this shard within 20 s"
-            : "connect to the hub's shard: no answer within 20 s; is a firewall between?");
+    entry->link->lose(entry->is_acceptor
+                          ? "the worker made no connection to this shard within 20 s"
+                          : describe_link_failure("connect to " + to_text(entry->addresses.at(0)) +
+                                                  ": no answer within 20 s"));
   }
 }
 

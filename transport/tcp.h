@@ -24,6 +24,8 @@ namespace phub::transport {
 
 struct TcpOptions {
   std::optional<base::HostPort> listen = {};  // Acceptors; port 0: any free one.
+  std::vector<std::string> also_listen = {};  // Acceptors: more hosts, at the same port.
+  uint16_t port_last = 0;      // Acceptors; not 0: the first free port from listen's to here.
   std::string advertise = {};  // Acceptors: the host that workers connect to. Empty: the
                                // one by which they reached the hub.
   std::string hub_host = {};   // Connectors: that host.
@@ -94,7 +96,7 @@ class TcpFabric final : public Fabric {
   void check_waiting(Instant now);
 
   base::Fd epoll_;
-  base::Fd listener_;
+  std::vector<base::Fd> listeners_;  // All at one port.
   std::string advertised_host_;
   uint16_t port_ = 0;
   std::string hub_host_;

@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "base/try.h"
-#include "exchange/address.h"
+#include "worker_lib/open_hubs.h"
 
 namespace phub {
 namespace {
@@ -125,8 +125,8 @@ Status read_timeout(const char* name, std::chrono::milliseconds* timeout) {
 
 Status read_hub_and_job(WorkerOptions* options) {
   if (const Variable v = variable("PHUB_HUB"); v.value != nullptr) {
-    const auto address = exchange::parse_address(v.value);
-    if (!address.ok()) return address.status().with_context("environment variable PHUB_HUB");
+    const Status address = client::split_hubs(v.value).status();
+    if (!address.ok()) return address.with_context("environment variable PHUB_HUB");
     options->hub = v.value;
   }
   if (const Variable v = variable("PHUB_JOB"); v.value != nullptr) {

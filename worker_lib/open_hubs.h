@@ -6,6 +6,8 @@
 #include <phub/worker.h>
 
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "transport/fabric.h"
@@ -16,7 +18,12 @@ namespace phub::client {
 struct OpenedHubs {
   std::vector<HubSession> hubs;  // In the order of the list.
   std::vector<std::unique_ptr<transport::Fabric>> fabrics;
+  std::string text;  // Their addresses, with the reason where one was chosen.
 };
+
+// The entries of a list with commas between. invalid_argument: one is no address of a hub
+// (choose_address.h), or there are too many. Connects to nothing.
+Result<std::vector<std::string>> split_hubs(std::string_view list);
 
 // Connects to every hub of the list options.hub, by options.join_timeout at the latest.
 // invalid_argument: a malformed address, or one that is listed twice.  unavailable, timed_out,

@@ -44,12 +44,13 @@ Result<Worker> Worker::connect(const WorkerOptions& options) {
   auto core = std::make_unique<Client>(options, identity(), std::move(opened.hubs),
                                        std::move(opened.fabrics));
   PHUB_TRY_ASSIGN(auto driver, client::Driver::create(std::move(core), thread));
-  auto impl = std::make_unique<Impl>(options, std::move(driver));
+  auto impl = std::make_unique<Impl>(options, std::move(opened.text), std::move(driver));
   PHUB_TRY(impl->wait_until_welcome());
   return Worker(std::move(impl));
 }
 
 Rank Worker::rank() const { return impl_->options().rank; }
+std::string Worker::hub_address() const { return impl_->hub_address(); }
 uint32_t Worker::rank_count() const { return impl_->options().job.rank_count; }
 
 Result<std::span<std::byte>> Worker::allocate(size_t bytes) {

@@ -36,9 +36,12 @@ namespace phub {
 enum class Progress : uint8_t { automatic = 0, caller, thread };
 
 struct WorkerOptions {
-  std::string hub = "shm:///tmp/phub.sock";  // Where it listens: shm://PATH, tcp:// or
-                                             // tls://HOST:PORT.
-  JobSpec job;                               // Name, secret and rank count; see JobSpec.
+  // Where it listens: shm://PATH, tcp://HOST:PORT or tls://HOST:PORT. HOST:PORT alone, or
+  // auto://HOST:PORT, asks the hub there and takes shared memory if it runs on this host and its
+  // socket is here, TCP otherwise. A job over several hubs lists them with commas between, the same
+  // hubs in the same order on every rank, each by the way that is this rank's.
+  std::string hub = "shm:///tmp/phub.sock";
+  JobSpec job;  // Name, secret and rank count; see JobSpec.
   Rank rank = Rank{0};
   Progress progress = Progress::automatic;
   std::chrono::milliseconds join_timeout{60'000};  // For the hub to answer and all ranks to join.
@@ -94,6 +97,9 @@ class Worker {
 
   Rank rank() const;
   uint32_t rank_count() const;
+  // The hub's address in use; where it was chosen, with the reason:
+  // "shm:///run/phub.sock, because it runs on this host".
+  std::string hub_address() const;
 
   // Memory that the fabric can use without a copy, zeroed, 64-byte aligned, owned by the Worker and
   // freed with it. Memory allocated after register_tensors counts as registered from the next call.

@@ -58,15 +58,34 @@ TEST(HubConfigTest, WithoutOptionsTheDefaultsFitTheMachine) {
 }
 
 TEST(HubConfigTest, EveryOptionReachesItsField) {
-  const Result<HubCommand> command = parse(
-      {"--listen=shm:///run/x.sock", "--http", "off", "--shards", "4", "--pin=off",
-       "--memory-limit=8GiB", "--job-memory-limit", "1GiB", "--jobs-max=3", "--sessions-max=9",
-       "--peer-timeout=2s", "--join-timeout=1min", "--stores=ordinary", "--idle-spin=7us",
-       "--allow-create=no", "--log-level=error", "--log-json=yes", "--ready-fd=5"});
+  const Result<HubCommand> command = parse({"--listen=shm:///run/x.sock",
+                                            "--http",
+                                            "off",
+                                            "--shards",
+                                            "4",
+                                            "--pin=off",
+                                            "--memory-limit=8GiB",
+                                            "--job-memory-limit",
+                                            "1GiB",
+                                            "--jobs-max=3",
+                                            "--sessions-max=9",
+                                            "--peer-timeout=2s",
+                                            "--join-timeout=1min",
+                                            "--stores=ordinary",
+                                            "--idle-spin=7us",
+                                            "--advertise=[fd00::7]",
+                                            "--port-range=7100-7163",
+                                            "--allow-create=no",
+                                            "--log-level=error",
+                                            "--log-json=yes",
+                                            "--ready-fd=5"});
   ASSERT_TRUE(command.ok()) << command.status().message();
   const HubConfig& config = command->config;
   EXPECT_EQ(config.listen, "shm:///run/x.sock");
   EXPECT_FALSE(config.http.has_value());
+  EXPECT_EQ(config.advertise, "fd00::7");
+  EXPECT_EQ(config.port_first, 7100u);
+  EXPECT_EQ(config.port_last, 7163u);
   EXPECT_EQ(config.shards, 4u);
   EXPECT_FALSE(config.is_pinned);
   EXPECT_EQ(config.memory_limit_bytes, 8 * kGiB);
@@ -137,6 +156,12 @@ TEST(HubConfigTest, WrongValuesAreRefusedWithAReason) {
   const BadValue cases[] = {
       {"listen = /tmp/phub.sock", "has no scheme"},
       {"listen = shm://tmp/phub.sock", "absolute path"},
+      {"listen = tcp://10.1.0.0/33:7077", "no block of addresses"},
+      {"advertise = eth1:7077", "without a port"},
+      {"advertise = 0.0.0.0", "nobody can connect to"},
+      {"port_range = 7163-7100", "FIRST-LAST"},
+      {"port_range = 0-7100", "FIRST-LAST"},
+      {"port_range = 7100-7102", "has 3 ports, but each of the 16 shards"},
       {"http = 7070", "not HOST:PORT"},
       {"http = 127.0.0.1:70700", "port"},
       {"shards = 0", "whole number from 1"},
@@ -161,6 +186,12 @@ TEST(HubConfigTest, WrongValuesAreRefusedWithAReason) {
     EXPECT_THAT(message, StartsWith("rack8.conf:1: ")) << bad.setting;
     EXPECT_THAT(message, HasSubstr(bad.message)) << bad.setting;
   }
+}
+
+TEST(HubConfigTest, AnInterfaceAndABlockOfAddressesAreListenedOn) {
+  EXPECT_EQ(file_error_of("listen = tcp://eth1:7077,tcp://10.1.0.0/16:0,tcp://[fd00::/64]:7077"),
+            "no error");
+  EXPECT_EQ(file_error_of("advertise = 10.1.0.0/16\nport_range = 7100-7115"), "no error");
 }
 
 TEST(HubConfigTest, TheLongestSocketPathIsAcceptedAndOneMoreByteIsNot) {

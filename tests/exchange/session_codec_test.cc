@@ -48,6 +48,10 @@ auto fields(const StateReply& m) {
 }
 auto fields(const Left&) { return std::tuple(); }
 auto fields(const Failure& m) { return std::tuple(m.code, m.message); }
+auto fields(const Probe& m) { return std::tuple(m.nonce); }
+auto fields(const Probed& m) {
+  return std::tuple(m.hub, m.protocol, m.instance, m.host_proof, m.listen);
+}
 auto fields(const TensorSpec& t) {
   return std::tuple(t.name, t.type, t.count, t.op, t.optimizer, t.priority);
 }
@@ -73,6 +77,16 @@ TEST(SessionCodecTest, EveryMessageArrivesAsItWasSent) {
         sample);
     EXPECT_EQ(encode(*decoded), frame);
   }
+}
+
+TEST(SessionCodecTest, AnAnswerToAProbeFitsBeforeTheProofHoweverManyAddressesThereAre) {
+  Probed probed{std::string(200, 'h'), 1, std::string(64, 'a'), std::string(64, 'b'), {}};
+  for (int i = 0; i < 100; ++i) probed.listen.push_back("shm:///" + std::string(106, 'p'));
+  const std::string frame = encode(probed);
+  EXPECT_LE(frame.size(), kFrameBytesBeforeAuth);
+  const auto decoded = decode(bytes_of(frame));
+  ASSERT_TRUE(decoded.ok()) << decoded.status().message();
+  EXPECT_EQ(std::get<Probed>(*decoded).listen.size(), 16u);
 }
 
 TEST(SessionCodecTest, TensorTablesArriveAsTheyWereSent) {

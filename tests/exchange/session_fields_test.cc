@@ -61,7 +61,7 @@ std::string last_name(const std::string& pointer) { return pointer.substr(pointe
 
 bool is_optional(const std::string& pointer) {
   const bool is_place = pointer.starts_with("/shards/") || pointer.starts_with("/nics/");
-  return pointer == "/key" || last_name(pointer) == "optimizer" ||
+  return pointer == "/key" || pointer == "/host_proof" || last_name(pointer) == "optimizer" ||
          (is_place && last_name(pointer) == "hub");
 }
 
@@ -158,6 +158,12 @@ TEST(SessionFieldsTest, LimitsAreHeldExactly) {
       {18, "/code", 11, 12},
       {20, "/code", 1, 0},
       {20, "/code", 11, 12},
+      {21, "/nonce", std::string(64, '0'), std::string(63, '0')},
+      {22, "/protocol", 65'535, 65'536},
+      {22, "/instance", std::string(64, 'f'), std::string(64, 'g')},
+      {22, "/host_proof", std::string(64, 'f'), ""},
+      {22, "/listen", Json::array(), Json::array({1})},
+      {22, "/listen/0/address", std::string(300, 'x'), std::string(301, 'x')},
   };
   const std::vector<Body> samples = make_samples();
   for (const Limit& limit : limits) {

@@ -69,6 +69,12 @@ std::vector<Body> make_samples() {
       StateReply{.id = 11, .code = 2, .message = "no tensor 5", .step_count = 12, .blob = "floa"},
       Left{},
       Failure{.code = 8, .message = "rank 2 (process 4711 on node7) is gone"},
+      Probe{.nonce = hex},
+      Probed{.hub = "phubd 0.1.0 on node7",
+             .protocol = 1,
+             .instance = hex,
+             .host_proof = std::string(64, 'e'),
+             .listen = {"shm:///tmp/phub.sock", "tcp://[fd00::7]:7077"}},
   };
 }
 
@@ -77,7 +83,7 @@ std::string name_of(const Body& body) {
       "hello",       "proof",       "tensors", "answer",       "barrier",       "settings",
       "late_query",  "state_query", "leave",   "abort",        "heartbeat",     "challenge",
       "welcome",     "offer",       "start",   "barrier_done", "settings_done", "late_report",
-      "state_reply", "left",        "failure"};
+      "state_reply", "left",        "failure", "probe",        "probed"};
   return kNames[body.index()];
 }
 
