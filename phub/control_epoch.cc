@@ -101,7 +101,7 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
   epoch->job_name = job.spec.name;
   epoch->number = job.epoch_number + 1;
   epoch->rank_count = job.spec.rank_count;
-  epoch->completed_rounds = std::vector<base::Counter>(shards_.size());
+  epoch->counters = std::vector<JobCounters>(shards_.size());
   epoch->tensors = job.proposal;
   epoch->settings = job.settings;
   epoch->map = std::move(job.proposed_map);

@@ -34,6 +34,18 @@ std::vector<exchange::Address> first_of_each_fabric(const std::vector<exchange::
   return firsts;
 }
 
+HubLimits limits_of(const config::HubConfig& config) {
+  HubLimits limits;
+  limits.memory_limit_bytes = config.memory_limit_bytes;
+  limits.job_memory_limit_bytes = config.job_memory_limit_bytes;
+  limits.jobs_max = config.jobs_max;
+  limits.sessions_max = config.sessions_max;
+  limits.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
+  limits.join_timeout = std::chrono::milliseconds(config.join_timeout_ms);
+  limits.allow_create = config.can_workers_create;
+  return limits;
+}
+
 }  // namespace
 
 const char* version() { return PHUB_VERSION; }
@@ -188,6 +200,28 @@ Status Hub::remove_job(const std::string& job, const std::string& reason) {
 Status Hub::drain() {
   control_->tasks().post([this] { control_->drain(); });
   return {};
+}
+
+Status Hub::undrain() {
+  if (is_stopping_.load(std::memory_order_acquire)) {
+    return Status(Code::failed_precondition, name_ + " is being stopped; start it again");
+  }
+  return ask_control<Status>([this] {
+    control_->undrain();
+    return Status();
+  });
+}
+
+Status Hub::change(const config::HubConfig& config) {
+  const HubLimits limits = limits_of(config);
+  for (const std::unique_ptr<Runner>& runner : runners_) {
+    runner->set_idle_spin(std::chrono::microseconds(config.idle_spin_us));
+  }
+  return ask_control<Status>([this, limits] {
+    server_->set_limits(limits);
+    control_->set_limits(limits);
+    return Status();
+  });
 }
 
 Status Hub::stop() {

@@ -38,6 +38,9 @@ class SessionServer : public SessionPort {
   // Must be called before poll; `control` outlives the polling.
   void attach(Control* control) { control_ = control; }
 
+  // Of `limits` what is its own. A session keeps the peer_timeout that its welcome told it.
+  void set_limits(const HubLimits& limits);
+
   // Waits at most `timeout` for the network or control's tasks, then handles what came.
   void poll(std::chrono::milliseconds timeout);
   // Sends what is queued, for at most `patience`: the last words before the end.
@@ -57,6 +60,7 @@ class SessionServer : public SessionPort {
     base::Instant opened;
     base::Instant last_heard;
     base::Instant last_said;
+    std::chrono::milliseconds peer_timeout{0};
     bool is_trusted = false;
     bool is_closing = false;  // Only what is queued still goes out.
     bool watches_writes = false;
@@ -77,7 +81,7 @@ class SessionServer : public SessionPort {
   void check_times(base::Instant now);
   void drop(SessionId id, const Status& reason);
 
-  const SessionServerOptions options_;
+  SessionServerOptions options_;
   std::vector<Listener> listeners_;
   base::Fd epoll_;
   Control* control_ = nullptr;
