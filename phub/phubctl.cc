@@ -8,6 +8,7 @@
 #include "phub/phubctl_drain.h"
 #include "phub/phubctl_plan.h"
 #include "phub/phubctl_tables.h"
+#include "phub/phubctl_top.h"
 
 namespace phub::hub {
 namespace {
@@ -104,6 +105,7 @@ CtlResult run_phubctl(std::span<const std::string> arguments,
     return {CtlExit::done, *text, ""};
   }
   if (command->verb == CtlVerb::drain && command->wants_wait) return drain_and_wait(*command, say);
+  if (command->verb == CtlVerb::top) return run_top(*command);
   CtlResult result = ask_hub(*command);
   if (command->verb == CtlVerb::version && !command->wants_json) {
     result.output = "phubctl " PHUB_VERSION "\n" + result.output;
