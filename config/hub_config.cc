@@ -138,9 +138,11 @@ HubConfig defaults(const Machine& machine) {
   return config;
 }
 
-// Applies the settings of one source; a later source overrides. `places` remembers who set what.
+using SettingsByName = std::map<std::string, Setting>;
+
+// Applies the settings of one source; a later source overrides. `chosen` remembers who set what.
 Status apply(const std::vector<Setting>& settings, const Machine& machine, HubConfig& config,
-             std::map<std::string, std::string>& places) {
+             SettingsByName& chosen) {
   std::map<std::string, std::string> seen;
   for (const Setting& setting : settings) {
     const HubOption* const option = find_hub_option(setting.name);
@@ -152,7 +154,7 @@ Status apply(const std::vector<Setting>& settings, const Machine& machine, HubCo
     if (!status.ok()) {
       return Status(status.code(), setting.place + " = " + setting.value + status.message());
     }
-    places[setting.name] = setting.place;
+    chosen[setting.name] = setting;
   }
   return Status();
 }
@@ -173,13 +175,13 @@ Status check_tls(const std::map<std::string, std::string>& places, const HubConf
 }
 
 // What follows from several options together.
-Status resolve(const Machine& machine, std::map<std::string, std::string>& places,
-               HubConfig& config) {
-  if (!places.contains("job_memory_limit")) {
+Status resolve(const Machine& machine, SettingsByName& chosen, HubConfig& config) {
+  if (!chosen.contains("job_memory_limit")) {
     config.job_memory_limit_bytes = config.memory_limit_bytes;
   }
   if (config.job_memory_limit_bytes > config.memory_limit_bytes) {
-    return invalid(places["job_memory_limit"] + " = " + print_bytes(config.job_memory_limit_bytes) +
+    return invalid(chosen["job_memory_limit"].place + " = " +
+                   print_bytes(config.job_memory_limit_bytes) +
                    ", but memory_limit, for all jobs together, is " +
                    print_bytes(config.memory_limit_bytes) + "; use less or raise memory_limit");
   }
@@ -222,10 +224,10 @@ Machine this_machine() {
 Result<HubConfig> parse_hub_file(std::string_view text, const std::string& path,
                                  const Machine& machine) {
   HubConfig config = defaults(machine);
-  std::map<std::string, std::string> places;
+  SettingsByName chosen;
   PHUB_TRY_ASSIGN(const std::vector<Setting> settings, parse_file(text, path));
-  PHUB_TRY(apply(settings, machine, config, places));
-  PHUB_TRY(resolve(machine, places, config));
+  PHUB_TRY(apply(settings, machine, config, chosen));
+  PHUB_TRY(resolve(machine, chosen, config));
   return config;
 }
 
@@ -254,15 +256,21 @@ Result<HubCommand> parse_hub_command(std::span<const std::string> arguments,
   command.config = defaults(machine);
   if (command.wants_help || command.wants_version) return command;
 
-  std::map<std::string, std::string> places;
+  SettingsByName chosen;
   if (!config_path.empty()) {
     PHUB_TRY_ASSIGN(const std::string text, read_file(config_path));
     PHUB_TRY_ASSIGN(const std::vector<Setting> from_file, parse_file(text, config_path));
-    PHUB_TRY(apply(from_file, machine, command.config, places));
+    PHUB_TRY(apply(from_file, machine, command.config, chosen));
   }
-  PHUB_TRY(apply(from_environment, machine, command.config, places));
-  PHUB_TRY(apply(from_arguments, machine, command.config, places));
-  PHUB_TRY(resolve(machine, places, command.config));
+  PHUB_TRY(apply(from_environment, machine, command.config, chosen));
+  PHUB_TRY(apply(from_arguments, machine, command.config, chosen));
+  PHUB_TRY(resolve(machine, chosen, command.config));
+  for (const HubOption& option : hub_options()) {
+    const std::string name(option.name);
+    command.settings.push_back(
+        {name, chosen.contains(name) ? chosen[name].value : std::string(option.fallback),
+         option.can_reload});
+  }
   return command;
 }
 
@@ -272,7 +280,8 @@ std::string hub_options_text() {
     std::string left =
         "  --" + replaced(option.name, '_', '-') + " " + std::string(option.argument);
     left.resize(std::max<size_t>(left.size() + 2, 40), ' ');
-    text += left + std::string(option.help) + " (default: " + std::string(option.fallback) + ")\n";
+    text += left + std::string(option.help) + " (default: " + std::string(option.fallback) +
+            (option.can_reload ? "; SIGHUP)\n" : ")\n");
   }
   return text;
 }

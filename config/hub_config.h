@@ -62,12 +62,20 @@ struct Machine {
 };
 Machine this_machine();
 
+// An option as it holds.
+struct HubSetting {
+  std::string name;
+  std::string text;         // As it was written; where it was not, the default in words.
+  bool can_reload = false;  // Takes effect in a running hub.
+};
+
 // What the command line asks for.
 struct HubCommand {
   HubConfig config;
-  bool wants_help = false;     // Then config holds defaults.
-  bool wants_version = false;  // Likewise.
-  int ready_fd = -1;           // A line is written here when the hub is ready.
+  std::vector<HubSetting> settings;  // Every option, in the order of the manual.
+  bool wants_help = false;           // Then config holds defaults.
+  bool wants_version = false;        // Likewise.
+  int ready_fd = -1;                 // A line is written here when the hub is ready.
 };
 
 // arguments: without the program's name. environment: "NAME=value" strings; only PHUBD_* are read.
@@ -76,6 +84,9 @@ struct HubCommand {
 Result<HubCommand> parse_hub_command(std::span<const std::string> arguments,
                                      std::span<const std::string> environment,
                                      const Machine& machine);
+
+// A phrase that fits behind `NAME = VALUE` if it is none.
+Result<base::LogLevel> parse_log_level(std::string_view text);
 
 // The text of a configuration file alone. `path` is for messages.
 Result<HubConfig> parse_hub_file(std::string_view text, const std::string& path,

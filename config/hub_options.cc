@@ -231,13 +231,7 @@ Status apply_allow_create(std::string_view value, const Machine&, HubConfig& con
 }
 
 Status apply_log_level(std::string_view value, const Machine&, HubConfig& config) {
-  using base::LogLevel;
-  PHUB_TRY_ASSIGN(config.log_level,
-                  choose(value, std::array<std::pair<std::string_view, LogLevel>, 4>{
-                                    {{"debug", LogLevel::debug},
-                                     {"info", LogLevel::info},
-                                     {"warning", LogLevel::warning},
-                                     {"error", LogLevel::error}}}));
+  PHUB_TRY_ASSIGN(config.log_level, parse_log_level(value));
   return Status();
 }
 
@@ -245,6 +239,8 @@ Status apply_log_json(std::string_view value, const Machine&, HubConfig& config)
   PHUB_TRY_ASSIGN(config.is_log_json, parse_yes_no(value));
   return Status();
 }
+
+constexpr bool kCanReload = true;
 
 constexpr std::array kOptions{
     HubOption{"listen", "URI", "Where workers connect", "shm:///tmp/phub.sock", apply_listen},
@@ -261,19 +257,20 @@ constexpr std::array kOptions{
         "left without a core",
         "auto", apply_pin},
     HubOption{"memory_limit", "SIZE|SHARE", "Memory for all jobs together", "50%",
-              apply_memory_limit},
+              apply_memory_limit, kCanReload},
     HubOption{"job_memory_limit", "SIZE|SHARE", "Memory for any one job", "memory_limit",
-              apply_job_memory_limit},
-    HubOption{"jobs_max", "N", "Jobs at once", "64", apply_jobs_max},
-    HubOption{"sessions_max", "N", "Connected ranks at once", "4096", apply_sessions_max},
+              apply_job_memory_limit, kCanReload},
+    HubOption{"jobs_max", "N", "Jobs at once", "64", apply_jobs_max, kCanReload},
+    HubOption{"sessions_max", "N", "Connected ranks at once", "4096", apply_sessions_max,
+              kCanReload},
     HubOption{"peer_timeout", "TIME", "A rank silent for this long is lost", "5s",
-              apply_peer_timeout},
+              apply_peer_timeout, kCanReload},
     HubOption{"join_timeout", "TIME", "A job must have all its ranks after this long", "60s",
-              apply_join_timeout},
+              apply_join_timeout, kCanReload},
     HubOption{"stores", "auto|ordinary|non_temporal", "How results are written to memory", "auto",
               apply_stores},
     HubOption{"idle_spin", "TIME", "A shard without work polls this long before it sleeps", "50us",
-              apply_idle_spin},
+              apply_idle_spin, kCanReload},
     HubOption{"tls_cert", "FILE", "The hub's certificate and its chain, PEM; for tls:// addresses",
               "none", apply_tls_cert},
     HubOption{"tls_key", "FILE", "The certificate's private key, PEM; not readable by everybody",
@@ -281,14 +278,24 @@ constexpr std::array kOptions{
     HubOption{"tls_client_ca", "FILE", "Only workers with a certificate of this CA may connect",
               "none", apply_tls_client_ca},
     HubOption{"admin_token_file", "FILE", "Its content is needed to change anything over HTTP",
-              "none", apply_admin_token_file},
+              "none", apply_admin_token_file, kCanReload},
     HubOption{"allow_create", "yes|no", "The rank that joins first may create its job", "yes",
-              apply_allow_create},
-    HubOption{"log_level", "debug|info|warning|error", "What is logged", "info", apply_log_level},
-    HubOption{"log_json", "yes|no", "Log lines as JSON objects", "no", apply_log_json},
+              apply_allow_create, kCanReload},
+    HubOption{"log_level", "debug|info|warning|error", "What is logged", "info", apply_log_level,
+              kCanReload},
+    HubOption{"log_json", "yes|no", "Log lines as JSON objects", "no", apply_log_json, kCanReload},
 };
 
 }  // namespace
+
+Result<base::LogLevel> parse_log_level(std::string_view text) {
+  using base::LogLevel;
+  return choose(text, std::array<std::pair<std::string_view, LogLevel>, 4>{
+                          {{to_string(LogLevel::debug), LogLevel::debug},
+                           {to_string(LogLevel::info), LogLevel::info},
+                           {to_string(LogLevel::warning), LogLevel::warning},
+                           {to_string(LogLevel::error), LogLevel::error}}});
+}
 
 std::span<const HubOption> hub_options() { return kOptions; }
 

@@ -287,6 +287,17 @@ void Control::drain() {
   for (const std::string& name : idle) erase_if_over(name);
 }
 
+void Control::undrain() { is_draining_ = false; }
+
+void Control::set_limits(const HubLimits& limits) {
+  options_.memory_limit_bytes = limits.memory_limit_bytes;
+  options_.job_memory_limit_bytes = limits.job_memory_limit_bytes;
+  options_.jobs_max = limits.jobs_max;
+  options_.peer_timeout = limits.peer_timeout;
+  options_.join_timeout = limits.join_timeout;
+  options_.allow_create = limits.allow_create;
+}
+
 void Control::stop(const std::string& reason) {
   is_draining_ = true;
   while (!jobs_.empty()) {

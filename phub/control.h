@@ -48,6 +48,17 @@ struct ControlOptions {
   std::chrono::seconds rejoin_window{600};
 };
 
+// What an operator may change while the hub runs.
+struct HubLimits {
+  uint64_t memory_limit_bytes = UINT64_MAX;
+  uint64_t job_memory_limit_bytes = UINT64_MAX;
+  uint32_t jobs_max = 64;
+  uint32_t sessions_max = 4096;
+  std::chrono::milliseconds peer_timeout{5000};
+  std::chrono::milliseconds join_timeout{60'000};
+  bool allow_create = true;
+};
+
 class Control {
  public:
   Control(ControlOptions options, std::vector<Shard*> shards, SessionPort* port);
@@ -69,6 +80,9 @@ class Control {
   Status create_job(const JobSpec& spec);
   Status remove_job(const std::string& job, const std::string& reason);
   void drain();
+  void undrain();  // What drain() has ended stays ended.
+  // Holds for what begins from now on; what runs keeps what it was given.
+  void set_limits(const HubLimits& limits);
   // Tells every rank that the hub is going, and forgets all jobs.
   void stop(const std::string& reason);
   // Draining, and no job is left.
@@ -135,7 +149,7 @@ class Control {
   void on_abort(SessionId id, Job& job, uint32_t rank, const exchange::Abort& abort);
   void on_left(Job& job, uint32_t rank);
 
-  const ControlOptions options_;
+  ControlOptions options_;
   const std::vector<Shard*> shards_;
   SessionPort* const port_;
   Tasks tasks_;

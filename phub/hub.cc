@@ -36,6 +36,7 @@ std::vector<exchange::Address> first_of_each_fabric(const std::vector<exchange::
   return firsts;
 }
 
+<<<<<<< HEAD
 // What a shard's door to this fabric must know; all shards share the range of ports.
 transport::FabricOptions door_options(const config::HubConfig& config,
                                       const std::vector<exchange::Address>& listen,
@@ -47,6 +48,18 @@ transport::FabricOptions door_options(const config::HubConfig& config,
   options.tcp.port_last = config.port_last;
   options.tcp.advertise = advertise;
   return options;
+=======
+HubLimits limits_of(const config::HubConfig& config) {
+  HubLimits limits;
+  limits.memory_limit_bytes = config.memory_limit_bytes;
+  limits.job_memory_limit_bytes = config.job_memory_limit_bytes;
+  limits.jobs_max = config.jobs_max;
+  limits.sessions_max = config.sessions_max;
+  limits.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
+  limits.join_timeout = std::chrono::milliseconds(config.join_timeout_ms);
+  limits.allow_create = config.can_workers_create;
+  return limits;
+>>>>>>> wt-ops
 }
 
 }  // namespace
@@ -211,6 +224,28 @@ Status Hub::remove_job(const std::string& job, const std::string& reason) {
 Status Hub::drain() {
   control_->tasks().post([this] { control_->drain(); });
   return {};
+}
+
+Status Hub::undrain() {
+  if (is_stopping_.load(std::memory_order_acquire)) {
+    return Status(Code::failed_precondition, name_ + " is being stopped; start it again");
+  }
+  return ask_control<Status>([this] {
+    control_->undrain();
+    return Status();
+  });
+}
+
+Status Hub::change(const config::HubConfig& config) {
+  const HubLimits limits = limits_of(config);
+  for (const std::unique_ptr<Runner>& runner : runners_) {
+    runner->set_idle_spin(std::chrono::microseconds(config.idle_spin_us));
+  }
+  return ask_control<Status>([this, limits] {
+    server_->set_limits(limits);
+    control_->set_limits(limits);
+    return Status();
+  });
 }
 
 Status Hub::stop() {

@@ -114,7 +114,9 @@ JobSnapshot Job::snapshot(std::span<const std::string> fabric_names) const {
     result.hub = epoch->hub;
     result.hub_count = exchange::hub_count(epoch->hubs);
     result.imbalance = epoch->map.imbalance();
-    result.rounds = epoch->rounds();
+    result.rounds = epoch->sum(&JobCounters::rounds);
+    result.pushed_bytes = epoch->sum(&JobCounters::pushed_bytes);
+    result.replied_bytes = epoch->sum(&JobCounters::replied_bytes);
   }
   for (uint32_t rank = 0; rank < members.size(); ++rank) {
     const Member& member = members[rank];

@@ -10,12 +10,22 @@ phub_library(operate
   PRIVATE_DEPS PkgConfig::HTTPLIB nlohmann_json::nlohmann_json)
 
 phub_library(ctl
-  SOURCES phubctl.cc phubctl_plan.cc phubctl_tables.cc table.cc
+  SOURCES
+    phubctl.cc
+    phubctl_client.cc
+    phubctl_drain.cc
+    phubctl_plan.cc
+    phubctl_tables.cc
+    phubctl_top.cc
+    table.cc
+    terminal.cc
+    top_rates.cc
+    top_text.cc
   DEPS phub::exchange phub::config
   PRIVATE_DEPS PkgConfig::HTTPLIB nlohmann_json::nlohmann_json)
 target_compile_definitions(phub_ctl PRIVATE PHUB_VERSION="${PROJECT_VERSION}")
 
 phub_program(phubd
-  SOURCES phubd_main.cc program_log.cc
+  SOURCES phubd_main.cc program.cc program_log.cc
   DEPS phub::operate phub::hub PkgConfig::SPDLOG nlohmann_json::nlohmann_json)
 phub_program(phubctl SOURCES phubctl_main.cc DEPS phub::ctl)

@@ -89,6 +89,11 @@ std::vector<exchange::Address> SessionServer::addresses() const {
   return addresses;
 }
 
+void SessionServer::set_limits(const HubLimits& limits) {
+  options_.peer_timeout = limits.peer_timeout;
+  options_.sessions_max = limits.sessions_max;
+}
+
 void SessionServer::poll(std::chrono::milliseconds timeout) {
   if (!watches_tasks_) {
     watches_tasks_ = true;
@@ -148,6 +153,7 @@ void SessionServer::accept_all(const Listener& listener, base::Instant now) {
         connections_.try_emplace(id, std::move(stream).value(), listener.address);
     Connection& connection = entry->second;
     connection.opened = connection.last_heard = connection.last_said = now;
+    connection.peer_timeout = options_.peer_timeout;
     const Status watched = watch(epoll_.get(), EPOLL_CTL_ADD, connection.stream.fd(),
                                  static_cast<uint64_t>(id), false);
     if (!watched.ok()) {
@@ -258,13 +264,13 @@ void SessionServer::check_times(base::Instant now) {
   for (auto& [id, connection] : connections_) {
     const std::chrono::nanoseconds silence = now - connection.last_heard;
     const bool is_late = !connection.is_trusted && now - connection.opened > options_.proof_timeout;
-    if (silence > options_.peer_timeout || is_late) {
+    if (silence > connection.peer_timeout || is_late) {
       over.emplace_back(id,
                         Status(Code::unavailable, is_late ? "it did not prove its secret in time"
                                                           : "silent for " + seconds_text(silence)));
     } else if (connection.stream.queued_bytes() > kQueuedBytesMax) {
       over.emplace_back(id, Status(Code::unavailable, "it does not read what the hub sends"));
-    } else if (now - connection.last_said > options_.peer_timeout / 4 && connection.is_trusted) {
+    } else if (now - connection.last_said > connection.peer_timeout / 4 && connection.is_trusted) {
       connection.last_said = now;
       connection.stream.queue({exchange::Heartbeat{}, {}});
     }
@@ -311,6 +317,7 @@ void SessionServer::trust(SessionId id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
   found->second.is_trusted = true;
+  found->second.peer_timeout = options_.peer_timeout;  // As the welcome says.
   found->second.stream.set_frame_limit(exchange::kFrameBytesMax);
 }
 

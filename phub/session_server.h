@@ -45,6 +45,9 @@ class SessionServer : public SessionPort {
   // Must be called before poll; `control` outlives the polling.
   void attach(Control* control) { control_ = control; }
 
+  // Of `limits` what is its own. A session keeps the peer_timeout that its welcome told it.
+  void set_limits(const HubLimits& limits);
+
   // Waits at most `timeout` for the network or control's tasks, then handles what came.
   void poll(std::chrono::milliseconds timeout);
   // Sends what is queued, for at most `patience`: the last words before the end.
@@ -66,6 +69,7 @@ class SessionServer : public SessionPort {
     base::Instant opened;
     base::Instant last_heard;
     base::Instant last_said;
+    std::chrono::milliseconds peer_timeout{0};
     bool is_trusted = false;
     bool is_closing = false;  // Only what is queued still goes out.
     bool watches_writes = false;
@@ -89,11 +93,15 @@ class SessionServer : public SessionPort {
   void check_times(base::Instant now);
   void drop(SessionId id, const Status& reason);
 
+<<<<<<< HEAD
   const SessionServerOptions options_;
   const bool is_advertised_loopback_;
   const std::string instance_;  // Of this hub's process.
   const std::string boot_id_;
   uint32_t probes_left_;  // Grows with time: a flood of probes is cut off, not served.
+=======
+  SessionServerOptions options_;
+>>>>>>> wt-ops
   std::vector<Listener> listeners_;
   base::Fd epoll_;
   Control* control_ = nullptr;

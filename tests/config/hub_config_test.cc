@@ -218,14 +218,18 @@ TEST(HubConfigTest, HelpListsEveryOptionWithItsDefault) {
   const std::string text = hub_options_text();
   EXPECT_EQ(static_cast<size_t>(std::count(text.begin(), text.end(), '\n')), hub_options().size());
   EXPECT_THAT(text, HasSubstr("--memory-limit SIZE|SHARE"));
-  EXPECT_THAT(text, HasSubstr("(default: 50%)"));
+  EXPECT_THAT(text, HasSubstr("(default: 50%; SIGHUP)"));
 }
 
 TEST(HubConfigTest, TheManualExplainsEveryOption) {
   std::ostringstream manual;
   manual << std::ifstream(PHUB_DOCS "/operations.md").rdbuf();
   for (const HubOption& option : hub_options()) {
-    EXPECT_THAT(manual.str(), HasSubstr("| `" + std::string(option.name) + "` |"));
+    const std::string begin = "\n| `" + std::string(option.name) + "` | ";
+    const size_t row = manual.str().find(begin);
+    ASSERT_NE(row, std::string::npos) << begin;
+    const std::string rest = manual.str().substr(row + begin.size(), 80);
+    EXPECT_EQ(rest.find("| yes |") != std::string::npos, option.can_reload) << option.name;
   }
 }
 

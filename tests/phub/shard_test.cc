@@ -36,7 +36,7 @@ class ShardTest : public testing::Test {
       spec.count = kElements;
     }
     epoch->states.resize(2);
-    epoch->completed_rounds = std::vector<base::Counter>(1);
+    epoch->counters = std::vector<JobCounters>(1);
     exchange::HubShape shape;
     shape.shards.resize(1);
     epoch->shards = {0, 1};
