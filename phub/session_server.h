@@ -1,9 +1,10 @@
 // Sessions over Unix and TCP sockets: accepts workers, moves frames, notices death. One thread.
 //
 // Peers on this machine are checked by their credentials: the hub's own user and root are let in,
-// others only when told so. Over TCP the job's secret is all that is asked for. A connection that
-// sends broken bytes, does not prove itself within proof_timeout, or is silent for peer_timeout is
-// closed; its neighbours notice nothing.
+// others only where socket_access is for more than the owner; the kernel then asks the file. Over
+// TCP the job's secret is all that is asked for. A connection that sends broken bytes, does not
+// prove itself within proof_timeout, or is silent for peer_timeout is closed; its neighbours notice
+// nothing.
 #pragma once
 
 #include <chrono>
@@ -24,7 +25,7 @@ struct SessionServerOptions {
   std::chrono::milliseconds peer_timeout{5000};
   std::chrono::milliseconds proof_timeout{10'000};  // From the connection to the proof.
   uint32_t sessions_max = 4096;
-  bool allow_other_users = false;
+  exchange::SocketAccess socket_access;  // Of Unix sockets.
 };
 
 class SessionServer : public SessionPort {
