@@ -63,6 +63,8 @@ Status Hub::build(const config::HubConfig& config) {
   server.listen = listen;
   server.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
   server.sessions_max = config.sessions_max;
+  server.socket_access.mode = config.socket_mode;
+  if (config.socket_group) server.socket_access.group = *config.socket_group;
   PHUB_TRY_ASSIGN(server_, SessionServer::listen(server));
 
   const kernels::Stores stores = config.stores == config::StorePolicy::ordinary
@@ -136,6 +138,17 @@ std::string Hub::listen_text() const {
     text += (text.empty() ? "" : ",") + exchange::to_text(address);
   }
   return text;
+}
+
+void Hub::ask_alive(std::function<void()> done) {
+  control_->tasks().post([this, done = std::move(done)] {
+    const auto missing = std::make_shared<std::atomic<size_t>>(shards_.size());
+    for (const std::unique_ptr<Shard>& shard : shards_) {
+      shard->tasks().post([missing, done] {
+        if (missing->fetch_sub(1) == 1) done();
+      });
+    }
+  });
 }
 
 Status Hub::wait() {

@@ -21,6 +21,7 @@
 #include "phub/http_server.h"
 #include "phub/hub.h"
 #include "phub/program_log.h"
+#include "phub/service_manager.h"
 
 namespace phub::hub {
 namespace {
@@ -90,6 +91,7 @@ Status run(const config::HubCommand& command) {
   }
   base::Thread obey("phub-signals", -1, [&] { obey_signals(signals.get(), end.get(), *hub); });
   say_ready(command, *hub, http.get());
+  PHUB_TRY_ASSIGN(const std::unique_ptr<ServiceManager> service, ServiceManager::start(*hub));
   const Status status = hub->wait();
   base::signal_event(end.get());
   obey.join();
@@ -107,12 +109,18 @@ int main_of(const std::vector<std::string>& arguments) {
     std::printf(
         "phubd [OPTIONS]: sums gradients for the ranks of many jobs\n\n"
         "  --config FILE  NAME = VALUE lines; environment (PHUBD_NAME) and options override\n"
-        "  --ready-fd N   Write a line to this descriptor when ranks can join\n%s",
+        "  --ready-fd N   Write a line to this descriptor when ranks can join\n"
+        "  --print-config  Print all of this as a configuration file, and end\n"
+        "  --version      Print the version, and end\n%s",
         config::hub_options_text().c_str());
     return 0;
   }
   if (command->wants_version) {
     std::printf("phubd %s\n", version());
+    return 0;
+  }
+  if (command->wants_config) {
+    std::fputs(config::hub_config_text(command->settings).c_str(), stdout);
     return 0;
   }
   start_log(command->config.log_level, command->config.is_log_json);
