@@ -122,6 +122,7 @@ void Hub::run() {
   server_->flush(kLastWords);
   const std::scoped_lock lock(mutex_);
   has_ended_ = true;
+  control_->tasks().run();  // Nobody who has asked waits in vain.
   ended_.notify_all();
 }
 
@@ -161,7 +162,11 @@ template <typename Answer>
 Answer Hub::ask_control(std::function<Answer()> ask) {
   auto promise = std::make_shared<std::promise<Answer>>();
   std::future<Answer> answer = promise->get_future();
-  control_->tasks().post([promise, ask = std::move(ask)] { promise->set_value(ask()); });
+  {
+    const std::scoped_lock lock(mutex_);
+    if (has_ended_) return Status(Code::unavailable, "the hub has ended");
+    control_->tasks().post([promise, ask = std::move(ask)] { promise->set_value(ask()); });
+  }
   if (answer.wait_for(kAdminTimeout) != std::future_status::ready) {
     return Status(Code::timed_out,
                   "the hub's control thread did not answer; it is ending or stuck");
