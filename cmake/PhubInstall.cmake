@@ -19,27 +19,41 @@ target_compile_features(phub INTERFACE cxx_std_20)
 set_target_properties(phub PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
                                       LINK_DEPENDS ${phub_symbols})
 
-install(TARGETS phub EXPORT phubTargets)
+# Components are packages (PhubPackage.cmake); `cmake --install` installs them all.
+install(TARGETS phub EXPORT phubTargets LIBRARY COMPONENT library NAMELINK_COMPONENT development)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/phub DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-        FILES_MATCHING PATTERN "*.h")
-foreach(program phubd phubctl phub-perf phub-perf-openmpi phub-perf-gloo)
+        COMPONENT development FILES_MATCHING PATTERN "*.h")
+include(PhubReference)
+install(TARGETS phubd phubctl COMPONENT server)
+phub_install_reference(server phubd phubctl)
+phub_install_pages(server ${phub_server_pages})
+if(TARGET phub-perf)
+  install(TARGETS phub-perf COMPONENT perf)
+  phub_install_reference(perf phub-perf)
+  phub_install_pages(perf phub-perf.1)
+endif()
+foreach(program phub-perf-openmpi phub-perf-gloo)
   if(TARGET ${program})
-    install(TARGETS ${program})
+    install(TARGETS ${program} COMPONENT baselines)
   endif()
 endforeach()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/perf/models DESTINATION ${CMAKE_INSTALL_DATADIR}/phub
-        FILES_MATCHING PATTERN "*.csv")
+        COMPONENT perf FILES_MATCHING PATTERN "*.csv")
+phub_install_pages(development ${phub_manual})
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md
-        DESTINATION ${CMAKE_INSTALL_DOCDIR})
+        DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT source_notes)
 
 set(phub_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/phub)
-install(EXPORT phubTargets NAMESPACE phub:: DESTINATION ${phub_cmake_dir})
+install(EXPORT phubTargets NAMESPACE phub:: DESTINATION ${phub_cmake_dir} COMPONENT development)
 configure_package_config_file(cmake/phubConfig.cmake.in phubConfig.cmake
                               INSTALL_DESTINATION ${phub_cmake_dir})
 write_basic_package_version_file(phubConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/phubConfig.cmake ${PROJECT_BINARY_DIR}/phubConfigVersion.cmake
-        DESTINATION ${phub_cmake_dir})
+        DESTINATION ${phub_cmake_dir} COMPONENT development)
 
 file(RELATIVE_PATH PHUB_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/phub.pc.in phub.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/phub.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${PROJECT_BINARY_DIR}/phub.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+        COMPONENT development)
+
+include(PhubPackage)

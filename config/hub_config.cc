@@ -49,8 +49,8 @@ po::options_description describe(char separator) {
 // Program options says what it does not know; everything it knows is one string.
 Result<std::vector<Setting>> parse_arguments(std::span<const std::string> arguments) {
   po::options_description description = describe('-');
-  description.add_options()("help,h", "")("version", "")("config", po::value<std::string>())(
-      "ready-fd", po::value<std::string>());
+  description.add_options()("help,h", "")("version", "")("print-config", "")(
+      "config", po::value<std::string>())("ready-fd", po::value<std::string>());
   const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
   std::vector<Setting> settings;
   try {
@@ -138,58 +138,67 @@ HubConfig defaults(const Machine& machine) {
   return config;
 }
 
-using SettingsByName = std::map<std::string, Setting>;
+using Settings = std::map<std::string, Setting>;  // By name.
 
-// Applies the settings of one source; a later source overrides. `chosen` remembers who set what.
-Status apply(const std::vector<Setting>& settings, const Machine& machine, HubConfig& config,
-             SettingsByName& chosen) {
+// Checks the settings of one source and adds them to those of earlier sources, which they override.
+// An option that is set to its default is as good as not set.
+Status add(const std::vector<Setting>& source, const Machine& machine, Settings& settings) {
+  HubConfig checked;
   std::map<std::string, std::string> seen;
-  for (const Setting& setting : settings) {
+  for (const Setting& setting : source) {
     const HubOption* const option = find_hub_option(setting.name);
     if (option == nullptr) continue;  // The program's own: --help, --config.
     if (const auto [first, is_new] = seen.emplace(setting.name, setting.place); !is_new) {
       return invalid(setting.place + " is given twice, first as " + first->second + "; remove one");
     }
-    const Status status = option->apply(setting.value, machine, config);
+    if (setting.value == option->fallback) {
+      settings.erase(setting.name);
+      continue;
+    }
+    const Status status = option->apply(setting.value, machine, checked);
     if (!status.ok()) {
       return Status(status.code(), setting.place + " = " + setting.value + status.message());
     }
-    chosen[setting.name] = setting;
+    settings.insert_or_assign(setting.name, setting);
   }
   return Status();
 }
 
 // An operator who gives certificates believes that they are used.
-Status check_tls(const std::map<std::string, std::string>& places, const HubConfig& config) {
+Status check_tls(const Settings& settings, const HubConfig& config) {
   const bool has_address = config.listen.find("tls://") != std::string::npos;
   if (has_address && (config.tls_cert.empty() || config.tls_key.empty())) {
     return invalid("listen = " + config.listen +
                    ", but TLS needs a certificate and its key; set tls_cert and tls_key");
   }
   for (const char* const name : {"tls_cert", "tls_key", "tls_client_ca"}) {
-    if (has_address || !places.contains(name)) continue;
-    return invalid(places.at(name) + " is set, but listen = " + config.listen +
+    if (has_address || !settings.contains(name)) continue;
+    return invalid(settings.at(name).place + " is set, but listen = " + config.listen +
                    " has no tls://HOST:PORT; add one, or remove the option");
   }
   return Status();
 }
 
-// What follows from several options together.
-Status resolve(const Machine& machine, SettingsByName& chosen, HubConfig& config) {
-  if (!chosen.contains("job_memory_limit")) {
+// What the settings come to, alone and together.
+Result<HubConfig> resolve(const Machine& machine, const Settings& settings) {
+  HubConfig config = defaults(machine);
+  for (const auto& [name, setting] : settings) {
+    PHUB_TRY(find_hub_option(name)->apply(setting.value, machine, config));
+  }
+  if (!settings.contains("job_memory_limit")) {
     config.job_memory_limit_bytes = config.memory_limit_bytes;
   }
   if (config.job_memory_limit_bytes > config.memory_limit_bytes) {
-    return invalid(chosen["job_memory_limit"].place + " = " +
+    return invalid(settings.at("job_memory_limit").place + " = " +
                    print_bytes(config.job_memory_limit_bytes) +
                    ", but memory_limit, for all jobs together, is " +
                    print_bytes(config.memory_limit_bytes) + "; use less or raise memory_limit");
   }
-  PHUB_TRY(check_tls(places, config));
+  PHUB_TRY(check_tls(settings, config));
   const uint32_t ports = config.port_first == 0 ? 0 : config.port_last - config.port_first + 1u;
   if (ports != 0 && ports < config.shards) {
-    return invalid(places["port_range"] + " = " + std::to_string(config.port_first) + "-" +
-                   std::to_string(config.port_last) + " has " + std::to_string(ports) +
+    return invalid(settings.at("port_range").place + " = " + std::to_string(config.port_first) +
+                   "-" + std::to_string(config.port_last) + " has " + std::to_string(ports) +
                    " ports, but each of the " + std::to_string(config.shards) +
                    " shards listens at one of its own; widen it, or use fewer shards");
   }
@@ -197,7 +206,7 @@ Status resolve(const Machine& machine, SettingsByName& chosen, HubConfig& config
   config.is_pinned =
       config.pin == Pinning::on || (config.pin == Pinning::automatic &&
                                     (!are_workers_here || config.shards < machine.core_count));
-  return Status();
+  return config;
 }
 
 }  // namespace
@@ -223,12 +232,10 @@ Machine this_machine() {
 
 Result<HubConfig> parse_hub_file(std::string_view text, const std::string& path,
                                  const Machine& machine) {
-  HubConfig config = defaults(machine);
-  SettingsByName chosen;
-  PHUB_TRY_ASSIGN(const std::vector<Setting> settings, parse_file(text, path));
-  PHUB_TRY(apply(settings, machine, config, chosen));
-  PHUB_TRY(resolve(machine, chosen, config));
-  return config;
+  Settings settings;
+  PHUB_TRY_ASSIGN(const std::vector<Setting> from_file, parse_file(text, path));
+  PHUB_TRY(add(from_file, machine, settings));
+  return resolve(machine, settings);
 }
 
 Result<HubCommand> parse_hub_command(std::span<const std::string> arguments,
@@ -244,6 +251,7 @@ Result<HubCommand> parse_hub_command(std::span<const std::string> arguments,
       if (setting.name == "config") config_path = setting.value;
       if (setting.name == "help") command.wants_help = true;
       if (setting.name == "version") command.wants_version = true;
+      if (setting.name == "print_config") command.wants_config = true;
       if (setting.name == "ready_fd") {
         const Result<uint64_t> fd = parse_number(setting.value, 0, 1 << 20);
         if (!fd.ok()) {
@@ -256,19 +264,20 @@ Result<HubCommand> parse_hub_command(std::span<const std::string> arguments,
   command.config = defaults(machine);
   if (command.wants_help || command.wants_version) return command;
 
-  SettingsByName chosen;
+  Settings settings;
   if (!config_path.empty()) {
     PHUB_TRY_ASSIGN(const std::string text, read_file(config_path));
     PHUB_TRY_ASSIGN(const std::vector<Setting> from_file, parse_file(text, config_path));
-    PHUB_TRY(apply(from_file, machine, command.config, chosen));
+    PHUB_TRY(add(from_file, machine, settings));
   }
-  PHUB_TRY(apply(from_environment, machine, command.config, chosen));
-  PHUB_TRY(apply(from_arguments, machine, command.config, chosen));
-  PHUB_TRY(resolve(machine, chosen, command.config));
+  PHUB_TRY(add(from_environment, machine, settings));
+  PHUB_TRY(add(from_arguments, machine, settings));
+  PHUB_TRY_ASSIGN(command.config, resolve(machine, settings));
   for (const HubOption& option : hub_options()) {
-    const std::string name(option.name);
+    const auto set = settings.find(std::string(option.name));
     command.settings.push_back(
-        {name, chosen.contains(name) ? chosen[name].value : std::string(option.fallback),
+        {std::string(option.name),
+         set == settings.end() ? std::string(option.fallback) : set->second.value,
          option.can_reload});
   }
   return command;

@@ -8,6 +8,7 @@
 #include <phub/status.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -30,7 +31,9 @@ enum class Pinning : uint8_t { automatic = 0, on, off };
 struct HubConfig {
   std::string listen = "shm:///tmp/phub.sock";
   std::optional<base::HostPort> http = base::HostPort{"127.0.0.1", 7070};  // Absent: no HTTP.
-  uint32_t shards = 1;  // At most the cores of the machine.
+  uint32_t socket_mode = 0600;           // Of the sockets of shm:// addresses; who may write may
+  std::optional<uint32_t> socket_group;  // connect. Absent: the group that the kernel gives them.
+  uint32_t shards = 1;                   // At most the cores of the machine.
   Pinning pin = Pinning::automatic;
   bool is_pinned = false;  // What `pin` comes to here: each shard's thread stays on its core.
   uint64_t memory_limit_bytes = 0;
@@ -75,6 +78,7 @@ struct HubCommand {
   std::vector<HubSetting> settings;  // Every option, in the order of the manual.
   bool wants_help = false;           // Then config holds defaults.
   bool wants_version = false;        // Likewise.
+  bool wants_config = false;         // The configuration as a file, instead of a hub.
   int ready_fd = -1;                 // A line is written here when the hub is ready.
 };
 
@@ -94,6 +98,10 @@ Result<HubConfig> parse_hub_file(std::string_view text, const std::string& path,
 
 // For --help: every option with its default.
 std::string hub_options_text();
+
+// A configuration file that comes to `settings`: every option with its meaning, those that have
+// their default as comments.
+std::string hub_config_text(std::span<const HubSetting> settings);
 
 // This process's environment, for parse_hub_command.
 std::vector<std::string> this_environment();

@@ -1,5 +1,7 @@
 #include "config/hub_options.h"
 
+#include <grp.h>
+
 #include <array>
 #include <utility>
 
@@ -185,6 +187,25 @@ Status apply_join_timeout(std::string_view value, const Machine&, HubConfig& con
   return Status();
 }
 
+Status apply_socket_mode(std::string_view value, const Machine&, HubConfig& config) {
+  PHUB_TRY_ASSIGN(config.socket_mode,
+                  choose(value, std::array<std::pair<std::string_view, uint32_t>, 3>{
+                                    {{"0600", 0600}, {"0660", 0660}, {"0666", 0666}}}));
+  return Status();
+}
+
+Status apply_socket_group(std::string_view value, const Machine&, HubConfig& config) {
+  std::array<char, 16 << 10> names;
+  struct group entry {};
+  struct group* found = nullptr;
+  ::getgrnam_r(std::string(value).c_str(), &entry, names.data(), names.size(), &found);
+  if (found == nullptr) {
+    return invalid(" is no group of this machine; `getent group` lists them");
+  }
+  config.socket_group = found->gr_gid;
+  return Status();
+}
+
 Status apply_stores(std::string_view value, const Machine&, HubConfig& config) {
   PHUB_TRY_ASSIGN(config.stores,
                   choose(value, std::array<std::pair<std::string_view, StorePolicy>, 3>{
@@ -250,7 +271,16 @@ constexpr std::array kOptions{
               "any free ones", apply_port_range},
     HubOption{"http", "HOST:PORT", "Where operators connect; off: nowhere", "127.0.0.1:7070",
               apply_http},
-    HubOption{"shards", "N", "Cores that sum", "every core this process may use", apply_shards},
+    HubOption{"socket_mode", "0600|0660|0666",
+              "Who may connect to the sockets of shm:// and try to join: the hub's user and root; "
+              "also socket_group; everybody on this machine",
+              "0600", apply_socket_mode},
+    HubOption{
+        "socket_group", "GROUP",
+        "The group of these sockets, one that the hub's user belongs to; none: the user's own",
+        "none", apply_socket_group},
+    HubOption{"shards", "N", "Cores that sum; all: every core this process may use", "all",
+              apply_shards},
     HubOption{
         "pin", "auto|on|off",
         "Keep each shard on its core; auto: on, unless workers on this machine (shm) would be "
@@ -277,8 +307,9 @@ constexpr std::array kOptions{
               "none", apply_tls_key},
     HubOption{"tls_client_ca", "FILE", "Only workers with a certificate of this CA may connect",
               "none", apply_tls_client_ca},
-    HubOption{"admin_token_file", "FILE", "Its content is needed to change anything over HTTP",
-              "none", apply_admin_token_file, kCanReload},
+    HubOption{"admin_token_file", "FILE",
+              "Its first line is needed to change anything over HTTP; none: nothing is", "none",
+              apply_admin_token_file, kCanReload},
     HubOption{"allow_create", "yes|no", "The rank that joins first may create its job", "yes",
               apply_allow_create, kCanReload},
     HubOption{"log_level", "debug|info|warning|error", "What is logged", "info", apply_log_level,

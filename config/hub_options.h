@@ -14,9 +14,9 @@ struct HubOption {
                           // capitals in the environment.
   std::string_view argument;  // What the value looks like.
   std::string_view help;
-  std::string_view fallback;  // The default, in words.
+  std::string_view fallback;  // The default, as it may be written: "50%", "none".
   // Sets the field. invalid_argument: a phrase that fits behind `NAME = VALUE`: " is not ..." or
-  // ", but ...".
+  // ", but ...". Not called for the fallback, which needs not be a value of the kind.
   Status (*apply)(std::string_view value, const Machine& machine, HubConfig& config);
   bool can_reload = false;  // Takes effect in a running hub (SIGHUP); else at the next start.
 };

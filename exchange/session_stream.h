@@ -76,10 +76,18 @@ class SessionStream {
 // did not accept by the deadline.
 Result<base::Fd> connect_unix(const std::string& path, base::Instant deadline);
 
-// A nonblocking listener at `path` with the given mode. A socket file that nobody listens on is
-// replaced. The file stays after close: the owner unlinks it.
-// already_exists: somebody listens there, or the file is not a socket.
-Result<base::Fd> listen_unix(const std::string& path, mode_t mode = 0600);
+// Who may connect: the owner, and whom the file's mode and group let write to it.
+constexpr gid_t kNoGroup = static_cast<gid_t>(-1);
+struct SocketAccess {
+  mode_t mode = 0600;
+  gid_t group = kNoGroup;  // kNoGroup: the one that the kernel gives it.
+};
+
+// A nonblocking listener at `path` for those whom `access` lets in. A socket file that nobody
+// listens on is replaced. The file stays after close: the owner unlinks it.
+// already_exists: somebody listens there, or the file is not a socket. permission_denied: the
+// folder, or a group that this process does not belong to.
+Result<base::Fd> listen_unix(const std::string& path, SocketAccess access = {});
 
 // Who connected, as the kernel says (SO_PEERCRED).
 struct Peer {

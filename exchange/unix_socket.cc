@@ -17,6 +17,7 @@
 namespace phub::exchange {
 namespace {
 
+constexpr uid_t kNoOwner = static_cast<uid_t>(-1);  // Stays as it is.
 constexpr int kBacklog = 1024;  // A job of the largest size may connect at once.
 
 Result<sockaddr_un> make_address(const std::string& path) {
@@ -105,18 +106,25 @@ Result<base::Fd> connect_unix(const std::string& path, base::Instant deadline) {
   }
 }
 
-Result<base::Fd> listen_unix(const std::string& path, mode_t mode) {
+Result<base::Fd> listen_unix(const std::string& path, SocketAccess access) {
   PHUB_TRY_ASSIGN(const sockaddr_un address, make_address(path));
   PHUB_TRY(remove_stale(path, address));
   PHUB_TRY_ASSIGN(base::Fd socket, make_socket());
   PHUB_TRY(make_nonblocking(socket.get()));
-  // The file takes the socket's mode (less the umask), so it is never open to more than `mode`.
-  ::fchmod(socket.get(), mode);
+  // The file takes the socket's mode (less the umask): the owner's only until the group is right.
+  ::fchmod(socket.get(), 0600);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     const Code code = errno == EADDRINUSE ? Code::already_exists : Code::permission_denied;
     return Status(code, "listen on " + path + ": " + base::errno_text());
   }
-  if (::chmod(path.c_str(), mode) != 0 || ::listen(socket.get(), kBacklog) != 0) {
+  if (access.group != kNoGroup && ::chown(path.c_str(), kNoOwner, access.group) != 0) {
+    const Status status(Code::permission_denied,
+                        "listen on " + path + ": give it to group " + std::to_string(access.group) +
+                            ": " + base::errno_text() + "; the hub's user must belong to it");
+    ::unlink(path.c_str());
+    return status;
+  }
+  if (::chmod(path.c_str(), access.mode) != 0 || ::listen(socket.get(), kBacklog) != 0) {
     return Status(Code::internal, "listen on " + path + ": " + base::errno_text());
   }
   return socket;

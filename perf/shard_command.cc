@@ -233,6 +233,7 @@ Result<bool> measure(const Arguments& arguments, uint32_t ranks) {
 }  // namespace
 
 int run_shard(Words words) {
+  if (print_help(words, "shard", kFlags)) return 0;
   const Result<Arguments> arguments = Arguments::parse(words, kFlags);
   if (!arguments.ok()) return fail(arguments.status());
   const Result<std::vector<uint64_t>> ranks = arguments->numbers("ranks", 1, kRankCountMax);

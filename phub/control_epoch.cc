@@ -135,14 +135,10 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
   epoch->job_name = job.spec.name;
   epoch->number = job.epoch_number + 1;
   epoch->rank_count = job.spec.rank_count;
-<<<<<<< HEAD
-  epoch->completed_rounds = std::vector<base::Counter>(shards_.size());
+  epoch->counters = std::vector<JobCounters>(shards_.size());
   epoch->hubs = job.proposed_hubs;
   epoch->hub = job.proposed_hub;
   epoch->shards = exchange::shards_of(epoch->hubs, epoch->hub);
-=======
-  epoch->counters = std::vector<JobCounters>(shards_.size());
->>>>>>> wt-ops
   epoch->tensors = job.proposal;
   epoch->settings = job.settings;
   epoch->map = std::move(job.proposed_map);

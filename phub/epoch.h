@@ -73,12 +73,7 @@ struct Epoch {
   std::optional<StepSettings> settings;              // Rank 0's last of the epoch before.
   std::vector<std::shared_ptr<TensorState>> states;  // Per tensor; null without an optimizer.
   std::shared_ptr<ClipState> clip;                   // Null unless a tensor clips.
-<<<<<<< HEAD
-  // Chunk rounds completed, by shard of this hub: each shard writes its own.
-  mutable std::vector<base::Counter> completed_rounds;
-=======
-  mutable std::vector<JobCounters> counters;  // By shard.
->>>>>>> wt-ops
+  mutable std::vector<JobCounters> counters;         // By shard of this hub.
 
   // Over all shards: sum(&JobCounters::rounds).
   uint64_t sum(base::Counter JobCounters::*counter) const {

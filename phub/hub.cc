@@ -36,7 +36,6 @@ std::vector<exchange::Address> first_of_each_fabric(const std::vector<exchange::
   return firsts;
 }
 
-<<<<<<< HEAD
 // What a shard's door to this fabric must know; all shards share the range of ports.
 transport::FabricOptions door_options(const config::HubConfig& config,
                                       const std::vector<exchange::Address>& listen,
@@ -48,7 +47,8 @@ transport::FabricOptions door_options(const config::HubConfig& config,
   options.tcp.port_last = config.port_last;
   options.tcp.advertise = advertise;
   return options;
-=======
+}
+
 HubLimits limits_of(const config::HubConfig& config) {
   HubLimits limits;
   limits.memory_limit_bytes = config.memory_limit_bytes;
@@ -59,7 +59,6 @@ HubLimits limits_of(const config::HubConfig& config) {
   limits.join_timeout = std::chrono::milliseconds(config.join_timeout_ms);
   limits.allow_create = config.can_workers_create;
   return limits;
->>>>>>> wt-ops
 }
 
 }  // namespace
@@ -100,6 +99,8 @@ Status Hub::build(const config::HubConfig& config) {
   }
   server.advertise = advertise;
   server.name = name_ = std::string("phubd ") + version() + " on " + host_name();
+  server.socket_access.mode = config.socket_mode;
+  if (config.socket_group) server.socket_access.group = *config.socket_group;
   PHUB_TRY_ASSIGN(server_, SessionServer::listen(server));
 
   const kernels::Stores stores = config.stores == config::StorePolicy::ordinary
@@ -156,6 +157,7 @@ void Hub::run() {
   server_->flush(kLastWords);
   const std::scoped_lock lock(mutex_);
   has_ended_ = true;
+  control_->tasks().run();  // Nobody who has asked waits in vain.
   ended_.notify_all();
 }
 
@@ -174,6 +176,17 @@ std::string Hub::listen_text() const {
   return text;
 }
 
+void Hub::ask_alive(std::function<void()> done) {
+  control_->tasks().post([this, done = std::move(done)] {
+    const auto missing = std::make_shared<std::atomic<size_t>>(shards_.size());
+    for (const std::unique_ptr<Shard>& shard : shards_) {
+      shard->tasks().post([missing, done] {
+        if (missing->fetch_sub(1) == 1) done();
+      });
+    }
+  });
+}
+
 Status Hub::wait() {
   std::unique_lock lock(mutex_);
   ended_.wait(lock, [this] { return has_ended_; });
@@ -184,7 +197,11 @@ template <typename Answer>
 Answer Hub::ask_control(std::function<Answer()> ask) {
   auto promise = std::make_shared<std::promise<Answer>>();
   std::future<Answer> answer = promise->get_future();
-  control_->tasks().post([promise, ask = std::move(ask)] { promise->set_value(ask()); });
+  {
+    const std::scoped_lock lock(mutex_);
+    if (has_ended_) return Status(Code::unavailable, "the hub has ended");
+    control_->tasks().post([promise, ask = std::move(ask)] { promise->set_value(ask()); });
+  }
   if (answer.wait_for(kAdminTimeout) != std::future_status::ready) {
     return Status(Code::timed_out,
                   "the hub's control thread did not answer; it is ending or stuck");

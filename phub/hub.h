@@ -32,6 +32,10 @@ class Hub : public Admin {
   // "shm:///a.sock,tcp://0.0.0.0:7077".
   std::string listen_text() const;
 
+  // Calls `done`, on some thread, when the control thread and then every shard's thread have come
+  // round to it: soon, also when idle; never if one of them is stuck. Any thread may ask.
+  void ask_alive(std::function<void()> done);
+
   // Returns when the hub has ended: after stop(), or after drain() when the last job is over.
   Status wait();
 

@@ -22,6 +22,7 @@
 #include "phub/hub.h"
 #include "phub/program.h"
 #include "phub/program_log.h"
+#include "phub/service_manager.h"
 
 namespace phub::hub {
 namespace {
@@ -110,6 +111,7 @@ Status run(const config::HubCommand& command, Program& program) {
   base::Thread obey("phub-signals", -1,
                     [&] { obey_signals(signals.get(), end.get(), *hub, program); });
   say_ready(command, *hub, http.get());
+  PHUB_TRY_ASSIGN(const std::unique_ptr<ServiceManager> service, ServiceManager::start(*hub));
   const Status status = hub->wait();
   program.end();
   base::signal_event(end.get());
@@ -128,7 +130,9 @@ int main_of(const std::vector<std::string>& arguments) {
     std::printf(
         "phubd [OPTIONS]: sums gradients for the ranks of many jobs\n\n"
         "  --config FILE  NAME = VALUE lines; environment (PHUBD_NAME) and options override\n"
-        "  --ready-fd N   Write a line to this descriptor when ranks can join\n%s\n"
+        "  --ready-fd N   Write a line to this descriptor when ranks can join\n"
+        "  --print-config  Print all of this as a configuration file, and end\n"
+        "  --version      Print the version, and end\n%s\n"
         "SIGHUP or phubctl reload reads the configuration again: options marked SIGHUP change,\n"
         "the others at the next start\n",
         config::hub_options_text().c_str());
@@ -136,6 +140,10 @@ int main_of(const std::vector<std::string>& arguments) {
   }
   if (command->wants_version) {
     std::printf("phubd %s\n", version());
+    return 0;
+  }
+  if (command->wants_config) {
+    std::fputs(config::hub_config_text(command->settings).c_str(), stdout);
     return 0;
   }
   start_log(command->config.log_level, command->config.is_log_json);

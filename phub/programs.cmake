@@ -2,6 +2,7 @@
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
 pkg_check_modules(SPDLOG REQUIRED IMPORTED_TARGET spdlog)
+pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
 find_package(nlohmann_json REQUIRED)
 
 phub_library(operate
@@ -26,6 +27,6 @@ phub_library(ctl
 target_compile_definitions(phub_ctl PRIVATE PHUB_VERSION="${PROJECT_VERSION}")
 
 phub_program(phubd
-  SOURCES phubd_main.cc program.cc program_log.cc
-  DEPS phub::operate phub::hub PkgConfig::SPDLOG nlohmann_json::nlohmann_json)
+  SOURCES phubd_main.cc program.cc program_log.cc service_manager.cc
+  DEPS phub::operate phub::hub PkgConfig::SPDLOG PkgConfig::SYSTEMD nlohmann_json::nlohmann_json)
 phub_program(phubctl SOURCES phubctl_main.cc DEPS phub::ctl)

@@ -47,9 +47,8 @@ Result<std::unique_ptr<SessionServer>> SessionServer::listen(const SessionServer
   for (const exchange::Address& address : options.listen) {
     Listener listener{{}, address};
     if (address.is_local()) {
-      PHUB_TRY_ASSIGN(
-          listener.socket,
-          exchange::listen_unix(address.socket_path, options.allow_other_users ? 0666 : 0600));
+      PHUB_TRY_ASSIGN(listener.socket,
+                      exchange::listen_unix(address.socket_path, options.socket_access));
     } else {
       PHUB_TRY_ASSIGN(listener.socket,
                       transport::listen_at_port(address.host_port, &listener.address.host_port));
@@ -126,12 +125,13 @@ Result<base::Fd> SessionServer::accept_one(const Listener& listener) {
   while (true) {
     PHUB_TRY_ASSIGN(exchange::Peer peer, exchange::accept_unix(listener.socket.get()));
     const bool is_known_user = peer.user == ::geteuid() || peer.user == 0;
-    if (!peer.socket.valid() || is_known_user || options_.allow_other_users) {
+    const bool are_others_welcome = (options_.socket_access.mode & 0066) != 0;
+    if (!peer.socket.valid() || is_known_user || are_others_welcome) {
       return std::move(peer.socket);
     }
     base::log(base::LogLevel::warning, "refused process " + std::to_string(peer.process) +
                                            " of user " + std::to_string(peer.user) +
-                                           ": not the hub's user");
+                                           ": not the hub's user; socket_mode lets others in");
   }
 }
 

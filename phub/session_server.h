@@ -2,11 +2,11 @@
 // thread.
 //
 // Peers on this machine are checked by their credentials: the hub's own user and root are let in,
-// others only when told so. Over TCP the job's secret is all that is asked for, over TLS a
-// certificate before it if the hub has a client CA. A connection that asks who is here (a probe) is
-// told, without a secret and at a limited rate. One that sends broken bytes, does not prove itself
-// within proof_timeout, or is silent for peer_timeout is
-// closed; its neighbours notice nothing.
+// others only where socket_access is for more than the owner; the kernel then asks the file. Over
+// TCP the job's secret is all that is asked for, over TLS a certificate before it if the hub has a
+// client CA. A connection that asks who is here (a probe) is told, without a secret and at a
+// limited rate. One that sends broken bytes, does not prove itself within proof_timeout, or is
+// silent for peer_timeout is closed; its neighbours notice nothing.
 #pragma once
 
 #include <chrono>
@@ -30,8 +30,8 @@ struct SessionServerOptions {
   uint32_t sessions_max = 4096;
   std::string name = "phubd";  // "phubd 0.1.0 on node7": what a probe is told.
   std::string advertise;       // The host that links name; empty: the one by which a worker came.
-  bool allow_other_users = false;
   std::shared_ptr<const transport::TlsContext> tls = {};  // For listen addresses with tls://.
+  exchange::SocketAccess socket_access;                   // Of Unix sockets.
 };
 
 class SessionServer : public SessionPort {
@@ -93,15 +93,11 @@ class SessionServer : public SessionPort {
   void check_times(base::Instant now);
   void drop(SessionId id, const Status& reason);
 
-<<<<<<< HEAD
-  const SessionServerOptions options_;
+  SessionServerOptions options_;
   const bool is_advertised_loopback_;
   const std::string instance_;  // Of this hub's process.
   const std::string boot_id_;
   uint32_t probes_left_;  // Grows with time: a flood of probes is cut off, not served.
-=======
-  SessionServerOptions options_;
->>>>>>> wt-ops
   std::vector<Listener> listeners_;
   base::Fd epoll_;
   Control* control_ = nullptr;

@@ -1,7 +1,7 @@
 // WorkerOptions from the environment: PHub's own variables first, then the launchers'.
 //
-// Strict: a value that is set is right or is refused by name. A launcher's variable that is half
-// set (a rank without a size) is refused too: guessing the other half ends in a hung job.
+// Strict: a value that is set is right or is refused by name. Where no launcher says both, one that
+// says half (a rank without a size) is refused too: guessing the other half ends in a hung job.
 #include <phub/worker.h>
 
 #include <charconv>
@@ -43,7 +43,8 @@ Result<uint64_t> number(const Variable& v, uint64_t low, uint64_t high) {
   return value;
 }
 
-// Where one launcher says rank and size; the rank may have an older name.
+// Where one launcher says rank and size; the rank may have an older name. Inner ones first: what
+// mpirun or torchrun start inside a step of Slurm inherits the step's variables.
 struct Launcher {
   const char* rank;
   const char* older_rank;
@@ -52,12 +53,15 @@ struct Launcher {
 constexpr Launcher kLaunchers[] = {
     {"PHUB_RANK", nullptr, "PHUB_SIZE"},
     {"OMPI_COMM_WORLD_RANK", nullptr, "OMPI_COMM_WORLD_SIZE"},
-    {"SLURM_PROCID", nullptr, "SLURM_NTASKS"},
     {"RANK", nullptr, "WORLD_SIZE"},
+    {"SLURM_PROCID", nullptr, "SLURM_NTASKS"},
     {"DMLC_WORKER_ID", "DMLC_RANK", "DMLC_NUM_WORKER"},
 };
 
+// Scripts export WORLD_SIZE for a trainer that takes its rank from Slurm: half of one launcher
+// counts only when there is no other.
 Status read_rank_and_size(WorkerOptions* options) {
+  Status half;
   for (const Launcher& launcher : kLaunchers) {
     Variable rank = variable(launcher.rank);
     if (rank.value == nullptr && launcher.older_rank != nullptr) {
@@ -69,9 +73,12 @@ Status read_rank_and_size(WorkerOptions* options) {
     if (rank.value == nullptr || size.value == nullptr) {
       const Variable& set = rank.value == nullptr ? size : rank;
       const Variable& missing = rank.value == nullptr ? rank : size;
-      return Status(Code::invalid_argument, "environment variable " + std::string(set.name) +
+      if (!half.ok()) continue;
+      half = Status(Code::invalid_argument, "environment variable " + std::string(set.name) +
                                                 " is set but " + missing.name +
                                                 " is not; set both or neither");
+      if (&launcher == kLaunchers) return half;  // PHub's own are meant for PHub.
+      continue;
     }
     PHUB_TRY_ASSIGN(const uint64_t rank_count, number(size, 1, kRankCountMax));
     PHUB_TRY_ASSIGN(const uint64_t index, number(rank, 0, rank_count - 1));
@@ -79,7 +86,7 @@ Status read_rank_and_size(WorkerOptions* options) {
     options->rank = Rank{static_cast<uint16_t>(index)};
     return {};
   }
-  return {};  // Nobody said: connect() will ask for a size.
+  return half;  // Ok: nobody said anything, and connect() will ask for a size.
 }
 
 Status read_secret(std::string* secret) {

@@ -37,6 +37,16 @@ std::string file_error_of(const std::string& text) {
   return config.ok() ? "no error" : config.status().message();
 }
 
+// Options that do not have their default, with what they have.
+std::map<std::string, std::string> changed(const HubCommand& command) {
+  std::map<std::string, std::string> result;
+  for (const HubSetting& setting : command.settings) {
+    if (setting.text != find_hub_option(setting.name)->fallback)
+      result[setting.name] = setting.text;
+  }
+  return result;
+}
+
 TEST(HubConfigTest, WithoutOptionsTheDefaultsFitTheMachine) {
   const Result<HubCommand> command = parse({});
   ASSERT_TRUE(command.ok()) << command.status().message();
@@ -63,6 +73,8 @@ TEST(HubConfigTest, EveryOptionReachesItsField) {
                                             "off",
                                             "--shards",
                                             "4",
+                                            "--socket-mode=0666",
+                                            "--socket-group=root",
                                             "--pin=off",
                                             "--memory-limit=8GiB",
                                             "--job-memory-limit",
@@ -86,6 +98,8 @@ TEST(HubConfigTest, EveryOptionReachesItsField) {
   EXPECT_EQ(config.advertise, "fd00::7");
   EXPECT_EQ(config.port_first, 7100u);
   EXPECT_EQ(config.port_last, 7163u);
+  EXPECT_EQ(config.socket_mode, 0666u);
+  EXPECT_EQ(config.socket_group, 0u);
   EXPECT_EQ(config.shards, 4u);
   EXPECT_FALSE(config.is_pinned);
   EXPECT_EQ(config.memory_limit_bytes, 8 * kGiB);
@@ -164,6 +178,8 @@ TEST(HubConfigTest, WrongValuesAreRefusedWithAReason) {
       {"port_range = 7100-7102", "has 3 ports, but each of the 16 shards"},
       {"http = 7070", "not HOST:PORT"},
       {"http = 127.0.0.1:70700", "port"},
+      {"socket_mode = 0777", "0600, 0660, 0666"},
+      {"socket_group = no such group", "is no group of this machine"},
       {"shards = 0", "whole number from 1"},
       {"shards = -1", "whole number"},
       {"memory_limit = lots", "8GiB"},
@@ -219,6 +235,59 @@ TEST(HubConfigTest, HelpListsEveryOptionWithItsDefault) {
   EXPECT_EQ(static_cast<size_t>(std::count(text.begin(), text.end(), '\n')), hub_options().size());
   EXPECT_THAT(text, HasSubstr("--memory-limit SIZE|SHARE"));
   EXPECT_THAT(text, HasSubstr("(default: 50%; SIGHUP)"));
+}
+
+// Every option's line of a printed configuration with its default as it stands behind the '#'.
+std::string uncommented(std::string_view name, const std::string& text) {
+  const std::string mark = "\n#" + std::string(name) + " = ";
+  const size_t at = text.find(mark);
+  return at == std::string::npos ? "" : text.substr(at + 2, text.find('\n', at + 1) - at - 2);
+}
+
+TEST(HubConfigTest, ThePrintedDefaultsAreAFileThatChangesNothing) {
+  const std::string text = hub_config_text({});
+  EXPECT_TRUE(parse_hub_file(text, "printed", kMachine).ok());
+  std::string all;
+  for (const HubOption& option : hub_options()) {
+    const std::string line = uncommented(option.name, text);
+    EXPECT_EQ(line, std::string(option.name) + " = " + std::string(option.fallback));
+    EXPECT_EQ(file_error_of(line), "no error");
+    all += line + "\n";
+  }
+  const std::string path = testing::TempDir() + "phub_printed.conf";
+  std::ofstream(path) << all;
+  const Result<HubCommand> command = parse({"--config", path});
+  std::filesystem::remove(path);
+  ASSERT_TRUE(command.ok()) << command.status().message();
+  EXPECT_TRUE(changed(*command).empty());
+  EXPECT_EQ(command->config.memory_limit_bytes, 32 * kGiB);
+  EXPECT_EQ(command->config.job_memory_limit_bytes, 32 * kGiB);
+  EXPECT_EQ(command->config.shards, 16u);
+}
+
+TEST(HubConfigTest, APrintedConfigurationComesToTheSameSettings) {
+  const Result<HubCommand> first =
+      parse({"--print-config", "--shards=3", "--jobs-max=64"}, {"PHUBD_SOCKET_MODE=0660"});
+  ASSERT_TRUE(first.ok()) << first.status().message();
+  EXPECT_TRUE(first->wants_config);
+  const std::map<std::string, std::string> expected = {{"shards", "3"}, {"socket_mode", "0660"}};
+  EXPECT_EQ(changed(*first), expected);
+  const std::string path = testing::TempDir() + "phub_again.conf";
+  std::ofstream(path) << hub_config_text(first->settings);
+  const Result<HubCommand> second = parse({"--config", path});
+  std::filesystem::remove(path);
+  ASSERT_TRUE(second.ok()) << second.status().message();
+  EXPECT_EQ(changed(*second), expected);
+  EXPECT_EQ(second->config.socket_mode, 0660u);
+}
+
+TEST(HubConfigTest, ADefaultThatIsWrittenOutOverridesWhatStandsBelowIt) {
+  const Result<HubCommand> command = parse({"--shards=all", "--job-memory-limit=memory_limit"},
+                                           {"PHUBD_SHARDS=2", "PHUBD_JOB_MEMORY_LIMIT=1GiB"});
+  ASSERT_TRUE(command.ok()) << command.status().message();
+  EXPECT_EQ(command->config.shards, 16u);
+  EXPECT_EQ(command->config.job_memory_limit_bytes, 32 * kGiB);
+  EXPECT_THAT(error_of({"--shards=2"}, {"PHUBD_SHARDS=99"}), StartsWith("PHUBD_SHARDS = 99"));
 }
 
 TEST(HubConfigTest, TheManualExplainsEveryOption) {

@@ -57,7 +57,7 @@ TEST_F(UnixSocketTest, TheSocketIsTheOwnersOnlyUnlessAskedOtherwise) {
     ASSERT_TRUE(listener.ok());
     EXPECT_EQ(mode(), 0600u);
   }
-  const auto listener = listen_unix(path_, 0666);
+  const auto listener = listen_unix(path_, {0666});
   ASSERT_TRUE(listener.ok());
   EXPECT_EQ(mode(), 0666u);
 }

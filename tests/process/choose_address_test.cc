@@ -84,7 +84,7 @@ TEST_F(ChooseAddressTest, ASocketOfAnotherHubIsNotTaken) {
   start_both();
   const std::string first_port = port_;
   const std::string first_path = path_;
-  const std::unique_ptr<hub::Hub> first = std::move(hub_);
+  const std::unique_ptr<hub::Hub> first = std::move(hubs_[0]);
   start_both();
   ASSERT_EQ(std::rename(path_.c_str(), first_path.c_str()), 0);
   EXPECT_THAT(chosen(first_port), HasSubstr("leads to another hub here"));

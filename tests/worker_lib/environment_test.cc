@@ -80,14 +80,14 @@ TEST(EnvironmentTest, LaunchersArePreferredInTheDocumentedOrder) {
                          {"PHUB_SIZE", "10"},
                          {"OMPI_COMM_WORLD_RANK", "1"},
                          {"OMPI_COMM_WORLD_SIZE", "11"},
-                         {"SLURM_PROCID", "2"},
-                         {"SLURM_NTASKS", "12"},
-                         {"RANK", "3"},
-                         {"WORLD_SIZE", "13"},
+                         {"RANK", "2"},
+                         {"WORLD_SIZE", "12"},
+                         {"SLURM_PROCID", "3"},
+                         {"SLURM_NTASKS", "13"},
                          {"DMLC_WORKER_ID", "4"},
                          {"DMLC_NUM_WORKER", "14"}};
   uint16_t expected = 0;
-  for (const char* name : {"PHUB", "OMPI", "SLURM", "RANK", "DMLC"}) {
+  for (const char* name : {"PHUB", "OMPI", "RANK", "SLURM", "DMLC"}) {
     const auto options = read(variables);
     ASSERT_TRUE(options.ok()) << options.status().message();
     EXPECT_EQ(options->rank, Rank{expected}) << name;
@@ -104,6 +104,26 @@ TEST(EnvironmentTest, HalfOfRankAndSizeIsRefusedByName) {
   EXPECT_THAT(rank.status().message(), HasSubstr("PHUB_RANK is set but PHUB_SIZE is not"));
   const auto size = read({{"WORLD_SIZE", "4"}});
   EXPECT_THAT(size.status().message(), HasSubstr("WORLD_SIZE is set but RANK is not"));
+}
+
+TEST(EnvironmentTest, HalfOfOneLauncherDoesNotHideAnother) {
+  const auto slurm = read({{"WORLD_SIZE", "4"}, {"SLURM_PROCID", "2"}, {"SLURM_NTASKS", "4"}});
+  ASSERT_TRUE(slurm.ok()) << slurm.status().message();
+  EXPECT_EQ(slurm->rank, Rank{2});
+  const auto own = read({{"PHUB_SIZE", "4"}, {"SLURM_PROCID", "2"}, {"SLURM_NTASKS", "4"}});
+  EXPECT_THAT(own.status().message(), HasSubstr("PHUB_SIZE is set but PHUB_RANK is not"));
+}
+
+TEST(EnvironmentTest, WhatTorchrunStartsInAStepOfSlurmHasTheRanksOfTorchrun) {
+  const auto options = read({{"SLURM_PROCID", "1"},
+                             {"SLURM_NTASKS", "2"},
+                             {"RANK", "5"},
+                             {"WORLD_SIZE", "8"},
+                             {"LOCAL_RANK", "1"},
+                             {"MASTER_ADDR", "node0"}});
+  ASSERT_TRUE(options.ok()) << options.status().message();
+  EXPECT_EQ(options->rank, Rank{5});
+  EXPECT_EQ(options->job.rank_count, 8u);
 }
 
 TEST(EnvironmentTest, MalformedValuesAreRefusedByName) {
