@@ -12,7 +12,7 @@ packages=(
   python3 python3-matplotlib
 )
 if [[ ${1:-} == test ]]; then
-  packages+=(git libgtest-dev libgmock-dev libbenchmark-dev
+  packages+=(git iproute2 libgtest-dev libgmock-dev libbenchmark-dev
              clang-14 libclang-rt-14-dev clang-format-14)
 elif [[ ${1:-} != run ]]; then
   echo "usage: $0 run | test" >&2

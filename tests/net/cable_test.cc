@@ -30,11 +30,7 @@ TEST_F(CableTest, OutForLessThanTheTimeoutTheJobGoesOnWithExactResults) {
     network_->pull_cable(*node);
     sleep(milliseconds(500));
     network_->plug_cable(*node);
-    // Lines that were said before; then some that need rounds from after.
-    while (workers[0].wait_line("round", milliseconds(1)).has_value()) continue;
-    for (Child& worker : workers) {
-      for (int i = 0; i < 20; ++i) expect_rounds(worker);
-    }
+    for (Child& worker : workers) expect_new_rounds(worker);
   }
 }
 
@@ -74,10 +70,7 @@ TEST_F(CableTest, AWorkerThatStandsStillHoldsUpItsOwnJobOnly) {
   for (Child& worker : slow) expect_rounds(worker);
   slow[1].signal(SIGSTOP);  // Neither reads nor writes: what is sent to it fills the sockets.
   while (slow[0].wait_line("round", milliseconds(300)).has_value()) continue;
-  for (Child& worker : quick) {
-    while (worker.wait_line("round", milliseconds(1)).has_value()) continue;
-    for (int i = 0; i < 20; ++i) expect_rounds(worker);
-  }
+  for (Child& worker : quick) expect_new_rounds(worker);
   EXPECT_FALSE(slow[0].wait_line("round", milliseconds(1)).has_value());
   slow[1].signal(SIGCONT);
   for (Child& worker : slow) expect_rounds(worker);

@@ -46,19 +46,10 @@ class RackFixture : public testing::Test {
   }
   // listen: without the socket for shared memory, which is always there.
   Child start_hub(const std::string& listen, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> argv = {PHUB_TEST_PHUBD,
-                                     "--listen",
-                                     "shm://" + socket() + "," + listen,
-                                     "--http",
-                                     "off",
-                                     "--shards",
-                                     "1",
-                                     "--ready-fd",
-                                     "1",
-                                     "--port-range",
-                                     "7100-7131",
-                                     "--log-level",
-                                     "error"};
+    std::vector<std::string> argv = {PHUB_TEST_PHUBD, "--listen",
+                                     "shm://" + socket() + "," + listen};
+    argv.insert(argv.end(), {"--shards", "1", "--ready-fd", "1", "--port-range", "7100-7131"});
+    argv.insert(argv.end(), {"--log-level", "error", "--http", http_});
     argv.insert(argv.end(), more.begin(), more.end());
     Child hub(argv, {hub_node_->network(), ""});
     ready_ = hub.wait_line("phubd", kPatience).value_or("");
@@ -94,6 +85,11 @@ class RackFixture : public testing::Test {
     const auto line = worker.wait_line("round", kPatience);
     EXPECT_TRUE(line.has_value()) << worker.wait_line("", milliseconds(1)).value_or("silent");
   }
+  // Rounds that began after this call, of workers that go on without end.
+  static void expect_new_rounds(Child& worker) {
+    while (worker.wait_line("round", milliseconds(5)).has_value()) continue;
+    for (int i = 0; i < 3; ++i) expect_rounds(worker);
+  }
   static std::string error_of(Child& worker) {
     return worker.wait_line("error", kPatience).value_or("no error");
   }
@@ -103,6 +99,7 @@ class RackFixture : public testing::Test {
   Node* hub_node_ = nullptr;
   std::vector<Node*> nodes_;
   std::string ready_;
+  std::string http_ = "off";  // Of the hub.
 };
 
 }  // namespace phub::net
