@@ -41,7 +41,7 @@ auto fields(const StateQuery& m) {
 }
 auto fields(const Leave&) { return std::tuple(); }
 auto fields(const Heartbeat&) { return std::tuple(); }
-auto fields(const Challenge& m) { return std::tuple(m.nonce, m.is_new_job); }
+auto fields(const Challenge& m) { return std::tuple(m.nonce, m.is_new_job, m.hub); }
 auto fields(const Welcome& m) {
   return std::tuple(m.hub, m.shape.shards, m.shape.nics, m.peer_timeout_ms);
 }
