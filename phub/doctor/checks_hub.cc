@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -59,6 +60,18 @@ Obstacle obstacle_of(const HubProbe& probe) {
   return {};
 }
 
+// Null: none has the address, or it is loopback, whose MTU no path narrows.
+const Interface* interface_of(const Facts& facts, const std::string& address) {
+  for (const Interface& interface : facts.interfaces) {
+    const auto& addresses = interface.addresses;
+    if (interface.is_loopback) continue;
+    if (std::find(addresses.begin(), addresses.end(), address) != addresses.end()) {
+      return &interface;
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 Finding check_hub(const Facts& facts) {
@@ -99,6 +112,21 @@ Finding check_path(const Facts& facts) {
   if (probe.segment_bytes) {
     finding.seen += ", segments of " + std::to_string(*probe.segment_bytes) + " bytes";
   }
+  const Interface* const interface = interface_of(facts, probe.own_address);
+  const bool is_narrowed = probe.full_datagram == FullDatagram::too_big ||
+                           (interface != nullptr && *probe.path_mtu < interface->mtu);
+  if (is_narrowed) {
+    finding.verdict = Verdict::warning;
+    finding.seen += ": less than this machine's interface sends";
+    if (interface != nullptr) {
+      finding.seen += " (" + interface->name + " " + std::to_string(interface->mtu) + ")";
+    }
+    finding.fix =
+        "give all interfaces and switch ports on the way the same MTU; until then ip "
+        "route add HOST via GATEWAY mtu " +
+        mtu;
+    return finding;
+  }
   finding.verdict = Verdict::ok;
   switch (probe.full_datagram) {
     case FullDatagram::arrived:
@@ -110,13 +138,7 @@ Finding check_path(const Facts& facts) {
     case FullDatagram::not_sent:
       finding.seen += " by the kernel's table; nothing was sent to prove it";
       break;
-    case FullDatagram::too_big:
-      finding.verdict = Verdict::warning;
-      finding.seen += ": less than this machine's interface sends, as a router has just told";
-      finding.fix =
-          "give all interfaces and switch ports on the way the same MTU; until then ip "
-          "route add HOST via GATEWAY mtu " +
-          mtu;
+    case FullDatagram::too_big:  // Narrowed: told above.
       break;
   }
   return finding;

@@ -73,7 +73,8 @@ Finding check_instruction_set(const Facts& facts) {
   finding.seen = facts.isa + " of " + joined(facts.supported_isas);
   finding.verdict = Verdict::ok;
   if (facts.isa == facts.supported_isas.front()) {
-    const bool is_old = facts.isa.starts_with("SSE") || facts.isa == "PLAIN" || facts.isa == "SCALAR";
+    const bool is_old =
+        facts.isa.starts_with("SSE") || facts.isa == "PLAIN" || facts.isa == "SCALAR";
     if (is_old) finding.verdict = Verdict::warning;
     if (is_old) finding.seen += ": sums run at a fraction of the memory's speed";
     if (is_old) {

@@ -40,6 +40,7 @@ struct HubProbe {
   double greeting_us = 0;               // From our hello to its challenge.
   std::optional<double> round_trip_us;  // TCP: as the kernel measured it.
   std::optional<uint32_t> path_mtu;     // TCP, with what follows.
+  std::string own_address;              // Of this machine, on that path.
   std::optional<uint32_t> segment_bytes;
   FullDatagram full_datagram = FullDatagram::not_sent;
 };
@@ -47,8 +48,8 @@ struct HubProbe {
 // Takes at most about `patience`, and what the resolver takes.
 HubProbe probe_hub(const std::string& uri, std::chrono::milliseconds patience);
 
-// path_probe.cc: fills path_mtu, segment_bytes, round_trip_us and full_datagram of a connected TCP
-// socket.
+// path_probe.cc: fills own_address, path_mtu, segment_bytes, round_trip_us and full_datagram of a
+// connected TCP socket.
 void probe_path(int socket, HubProbe& probe);
 
 }  // namespace phub::doctor

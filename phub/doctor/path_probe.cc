@@ -1,4 +1,5 @@
 // The path to a hub: its MTU as the kernel knows it, and one datagram that nobody may cut.
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
@@ -6,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <vector>
 
@@ -52,6 +54,19 @@ FullDatagram send_full(int socket, bool is_v6, uint32_t mtu) {
   return error == EMSGSIZE ? FullDatagram::too_big : FullDatagram::silent;
 }
 
+std::string own_address_of(int socket) {
+  sockaddr_storage own{};
+  socklen_t bytes = sizeof(own);
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&own), &bytes) != 0) return "";
+  const void* const address =
+      own.ss_family == AF_INET6
+          ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6*>(&own)->sin6_addr)
+          : static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(&own)->sin_addr);
+  return ::inet_ntop(own.ss_family, address, text.data(), text.size()) == nullptr ? ""
+                                                                                  : text.data();
+}
+
 }  // namespace
 
 void probe_path(int socket, HubProbe& probe) {
@@ -59,6 +74,7 @@ void probe_path(int socket, HubProbe& probe) {
   socklen_t bytes = sizeof(peer);
   if (::getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &bytes) != 0) return;
   const bool is_v6 = peer.ss_family == AF_INET6;
+  probe.own_address = own_address_of(socket);
   probe.path_mtu = mtu_of(socket, is_v6);
   probe.segment_bytes = option_of(socket, IPPROTO_TCP, TCP_MAXSEG);
   tcp_info info{};
