@@ -5,6 +5,7 @@
 
 #include "config/ctl_config.h"
 #include "phub/phubctl_client.h"
+#include "phub/phubctl_doctor.h"
 #include "phub/phubctl_drain.h"
 #include "phub/phubctl_plan.h"
 #include "phub/phubctl_tables.h"
@@ -106,6 +107,7 @@ CtlResult run_phubctl(std::span<const std::string> arguments,
   }
   if (command->verb == CtlVerb::drain && command->wants_wait) return drain_and_wait(*command, say);
   if (command->verb == CtlVerb::top) return run_top(*command);
+  if (command->verb == CtlVerb::doctor) return run_doctor(*command);
   CtlResult result = ask_hub(*command);
   if (command->verb == CtlVerb::version && !command->wants_json) {
     result.output = "phubctl " PHUB_VERSION "\n" + result.output;

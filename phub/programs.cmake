@@ -10,10 +10,27 @@ phub_library(operate
   DEPS phub::hub phub::exchange phub::config
   PRIVATE_DEPS PkgConfig::HTTPLIB nlohmann_json::nlohmann_json)
 
+phub_library(doctor
+  SOURCES
+    doctor/cgroup_facts.cc
+    doctor/checks.cc
+    doctor/checks_hub.cc
+    doctor/checks_memory.cc
+    doctor/checks_network.cc
+    doctor/checks_processor.cc
+    doctor/facts.cc
+    doctor/hub_probe.cc
+    doctor/path_probe.cc
+    doctor/report.cc
+    doctor/try_machine.cc
+  DEPS phub::exchange phub::transport phub::kernels phub::config phub::base
+  PRIVATE_DEPS nlohmann_json::nlohmann_json)
+
 phub_library(ctl
   SOURCES
     phubctl.cc
     phubctl_client.cc
+    phubctl_doctor.cc
     phubctl_drain.cc
     phubctl_plan.cc
     phubctl_tables.cc
@@ -22,7 +39,7 @@ phub_library(ctl
     terminal.cc
     top_rates.cc
     top_text.cc
-  DEPS phub::exchange phub::config
+  DEPS phub::doctor phub::exchange phub::config
   PRIVATE_DEPS PkgConfig::HTTPLIB nlohmann_json::nlohmann_json)
 target_compile_definitions(phub_ctl PRIVATE PHUB_VERSION="${PROJECT_VERSION}")
 

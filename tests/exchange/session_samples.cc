@@ -56,7 +56,7 @@ std::vector<Body> make_samples() {
       Leave{},
       Abort{.message = "hub tcp://10.0.0.7:7077: connection closed"},
       Heartbeat{},
-      Challenge{.nonce = hex, .is_new_job = true},
+      Challenge{.nonce = hex, .is_new_job = true, .hub = "phubd 0.1.0 on node7"},
       Welcome{.hub = "phubd 0.1.0 on node7",
               .shape = {.shards = {{.numa_node = 1, .core = 3}, {.numa_node = 0, .core = -1}},
                         .nics = {{.name = "mlx5_0", .numa_node = 1}}},
