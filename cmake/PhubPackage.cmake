@@ -18,6 +18,9 @@ set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
 set(CPACK_DEBIAN_PACKAGE_MAINTAINER "The PHub authors <phub@phub.invalid>")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")  # Each package has its own.
 set(CPACK_COMPONENTS_ALL library development server)
 if(TARGET phub-perf)
   list(APPEND CPACK_COMPONENTS_ALL perf)
@@ -54,31 +57,34 @@ endmacro()
 set(same_version "(= ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})")
 phub_package(library libphub${PROJECT_VERSION_MAJOR} libs ""
   "parameter server for data-parallel training, worker library"
-  "In every step of a training each worker pushes its gradient; a hub adds them all,
-applies the optimizer if asked to, and hands every worker the result.
+  "In every step of a training each worker pushes its gradient; a hub adds
+them all, applies the optimizer if asked to, and hands every worker the
+result.
 .
 This is the shared library that training programs are linked with.")
 phub_package(development libphub-dev libdevel "libphub${PROJECT_VERSION_MAJOR} ${same_version}"
-  "parameter server for data-parallel training, files to build workers"
-  "Headers for C++ and C, CMake and pkg-config files, a manual of the variables that
-workers read, and scripts that start hub and workers with mpirun, Slurm, torchrun
-and ssh.")
-phub_package(server phub-server net "adduser, init-system-helpers"
+  "parameter server for data-parallel training, development files"
+  "Headers for C++ and C, CMake and pkg-config files, a manual of the
+variables that workers read, and scripts that start hub and workers with
+mpirun, Slurm, torchrun and ssh.")
+phub_package(server phub-server net adduser
   "parameter server for data-parallel training, the hub"
-  "In every step of a training each worker pushes its gradient; a hub adds them all,
-applies the optimizer if asked to, and hands every worker the result.
+  "In every step of a training each worker pushes its gradient; a hub adds
+them all, applies the optimizer if asked to, and hands every worker the
+result.
 .
-This is the hub, phubd, with a systemd service that is not started until asked
-for, and phubctl, which shows and changes what a hub does.")
+This is the hub, phubd, with a systemd service that is not started until
+asked for, and phubctl, which shows and changes what a hub does.")
 phub_package(perf phub-perf utils "phub-server ${same_version}"
   "parameter server for data-parallel training, benchmark"
-  "Measures exchanges of the gradients of real models, beside the time that the
-machine needs just to read and write them; every result is checked.")
+  "Measures exchanges of the gradients of real models, beside the time that
+the machine needs just to read and write them; every result is checked.")
 phub_package(baselines phub-perf-baselines utils "phub-perf ${same_version}, openmpi-bin"
-  "parameter server for data-parallel training, systems to compare with"
-  "Lets phub-perf measure the all-reduces of Open MPI and Gloo in turns with PHub.")
+  "parameter server for data-parallel training, compared systems"
+  "Lets phub-perf measure the all-reduces of Open MPI and Gloo in turns with
+PHub.")
 
-set(CPACK_DEBIAN_LIBRARY_PACKAGE_GENERATE_SHLIBS ON)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${phub_debian}/triggers)
 set(CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS "phub-perf, libphub-dev")
 set(CPACK_DEBIAN_PERF_PACKAGE_SUGGESTS phub-perf-baselines)
 set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA ${phub_debian}/conffiles ${phub_debian}/postinst
@@ -86,4 +92,10 @@ set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA ${phub_debian}/conffiles ${phub_de
 install(FILES ${PROJECT_SOURCE_DIR}/deploy/systemd/phubd.service
         DESTINATION /lib/systemd/system COMPONENT server EXCLUDE_FROM_ALL)
 install(FILES ${phub_reference}/phubd.conf DESTINATION /etc/phub COMPONENT server EXCLUDE_FROM_ALL)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/examples/hello ${PROJECT_SOURCE_DIR}/examples/launch
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libphub-dev/examples
+        COMPONENT development EXCLUDE_FROM_ALL USE_SOURCE_PERMISSIONS)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/config/examples/
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/phub-server/examples
+        COMPONENT server EXCLUDE_FROM_ALL)
 include(CPack)

@@ -94,9 +94,10 @@ Result<base::Fd> connect_unix(const std::string& path, base::Instant deadline) {
       return Status(Code::timed_out, what + "the hub does not accept connections in time");
     case EACCES:
     case EPERM:
-      return Status(Code::permission_denied, what + base::errno_text() +
-                                                 "; run as the hub's user or have it change the "
-                                                 "socket's mode");
+      return Status(Code::permission_denied,
+                    what + base::errno_text() +
+                        "; join the group of the socket (phub, where the hub is a service), or "
+                        "start the hub with another socket_mode");
     case ENOENT:
     case ECONNREFUSED:
       return Status(Code::unavailable,

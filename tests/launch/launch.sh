@@ -15,6 +15,7 @@ export PHUBD=$scratch/phubd HUB_BIND=127.0.0.1 HUB_HOST=127.0.0.1 PHUBD_SHARDS=1
 
 case $launcher in
   mpirun)
+    command -v mpirun >/dev/null || { echo "skipped: no mpirun (openmpi-bin)"; exit 77; }
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     "$scripts/mpirun.sh" 2 --oversubscribe --mca btl self,vader -- "$hello" >"$scratch/output" ;;
   torchrun)
