@@ -57,13 +57,11 @@ void read_links(BodyReader& in, std::vector<std::string>& links, std::vector<uin
 void write_body(const Challenge& message, BodyWriter& out) {
   out.json.text("nonce", message.nonce);
   out.json.boolean("is_new_job", message.is_new_job);
-  out.json.text("hub", message.hub);
 }
 
 void read_body(BodyReader& in, Challenge& message) {
   message.nonce = in.json.text("nonce", TextRule::hex, kHexBytes);
   message.is_new_job = in.json.boolean("is_new_job");
-  if (in.json.has("hub")) message.hub = in.json.text("hub", TextRule::line, 255);
   in.refuse_blob();
 }
 

@@ -102,7 +102,6 @@ struct Heartbeat {};  // Both ways.
 struct Challenge {
   std::string nonce;
   bool is_new_job = false;  // The hub does not know this job: send the key that shall guard it.
-  std::string hub;          // "phubd 0.1.0 on node7": for whoever only asks who is there.
 };
 struct Welcome {
   std::string hub;  // "phubd 0.1.0 on node7"

@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -12,9 +11,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "exchange/address.h"
+#include "exchange/probe.h"
 #include "exchange/session_auth.h"
-#include "exchange/session_codec.h"
-#include "exchange/session_stream.h"
 #include "transport/tcp_socket.h"
 
 namespace phub::doctor {
@@ -102,42 +100,19 @@ base::Fd connect_remote(const base::HostPort& host, std::chrono::milliseconds pa
   return {};
 }
 
-// Says hello as rank 0 of a job that nobody has, and hears who is there.
-void greet(base::Fd socket, const std::string& fabric, base::Instant deadline, HubProbe& probe) {
-  exchange::SessionStream stream(std::move(socket), exchange::kFrameBytesBeforeAuth);
-  exchange::Hello hello;
-  hello.job.name = "phubctl-doctor";
-  hello.job.rank_count = 1;
-  hello.process = ::getpid();
-  hello.host = "doctor";
-  hello.fabric = fabric;
-  hello.nonce = exchange::make_nonce();
+// Asks who is there, as a worker does that chooses its way (exchange/probe.h).
+void greet(base::Fd socket, base::Instant deadline, HubProbe& probe) {
   const base::Instant begin = base::now();
-  stream.queue({std::move(hello), {}});
-  probe.reach = Reach::not_a_hub;
-  Status status = stream.write();
-  std::vector<exchange::Message> messages;
-  while (status.ok() && messages.empty()) {
-    if (!wait_for(stream.fd(), POLLIN, deadline)) {
-      probe.reason = "it accepts, but says nothing";
-      return;
-    }
-    status = stream.read(messages);
-  }
-  if (messages.empty()) {
-    probe.reason = status.message();
+  const auto answer = exchange::probe_hub(std::move(socket), exchange::make_nonce(), deadline);
+  probe.greeting_us = static_cast<double>((base::now() - begin).count()) * 1e-3;
+  if (!answer.ok()) {
+    probe.reach = Reach::not_a_hub;
+    probe.reason = answer.status().message();
     return;
   }
-  if (const auto* refusal = std::get_if<exchange::Failure>(&messages[0].body)) {
-    probe.reach = Reach::greeted;  // A hub it is.
-    probe.reason = refusal->message;
-  } else if (const auto* challenge = std::get_if<exchange::Challenge>(&messages[0].body)) {
-    probe.reach = Reach::greeted;
-    probe.hub = challenge->hub;
-  } else {
-    probe.reason = "it answers a hello with something else";
-  }
-  probe.greeting_us = static_cast<double>((base::now() - begin).count()) * 1e-3;
+  probe.reach = Reach::greeted;  // A hub it is, also if it answers with a refusal.
+  probe.hub = answer->probed.hub;
+  probe.reason = answer->refusal.message();
 }
 
 }  // namespace
@@ -156,7 +131,12 @@ HubProbe probe_hub(const std::string& uri, std::chrono::milliseconds patience) {
                         : connect_remote(address->host_port, patience, probe);
   if (!socket.valid()) return probe;
   const auto copy = socket.duplicate();  // The path is asked after the greeting, which measured it.
-  greet(std::move(socket), address->fabric, base::now() + patience, probe);
+  if (address->is_encrypted()) {
+    probe.reach = Reach::greeted;  // Certificates are for workers to show: PHUB_TLS_CA and so on.
+    probe.hub = "something that accepts connections, not asked over TLS";
+  } else {
+    greet(std::move(socket), base::now() + patience, probe);
+  }
   if (copy.ok() && !address->is_local()) probe_path(copy->get(), probe);
   return probe;
 }

@@ -32,6 +32,13 @@ HubCommand parse(const std::vector<std::string>& arguments) {
 // A value of each option that is not its default.
 std::map<std::string, std::string> other_values(const std::string& token_file) {
   return {{"listen", "tcp://127.0.0.1:1"},
+          {"advertise", "10.0.0.9"},
+          {"port_range", "7100-7163"},
+          {"socket_mode", "0660"},
+          {"socket_group", "root"},
+          {"tls_cert", "/other.pem"},
+          {"tls_key", "/other.key"},
+          {"tls_client_ca", "/other-ca.pem"},
           {"http", "off"},
           {"shards", "3"},
           {"pin", "on"},
@@ -49,12 +56,18 @@ std::map<std::string, std::string> other_values(const std::string& token_file) {
           {"log_json", "yes"}};
 }
 
+std::string argument(std::string name, const std::string& value) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  return "--" + name + "=" + value;
+}
+
 bool is_same(const HubConfig& a, const HubConfig& b) {
   const auto fields = [](const HubConfig& c) {
-    return std::tuple(c.listen, c.http, c.shards, c.pin, c.is_pinned, c.memory_limit_bytes,
-                      c.job_memory_limit_bytes, c.jobs_max, c.sessions_max, c.peer_timeout_ms,
-                      c.join_timeout_ms, c.stores, c.idle_spin_us, c.can_workers_create,
-                      c.admin_token, c.log_level, c.is_log_json);
+    return std::tuple(
+        c.listen, c.advertise, c.port_first, c.port_last, c.socket_mode, c.socket_group, c.tls_cert,
+        c.tls_key, c.tls_client_ca, c.http, c.shards, c.pin, c.is_pinned, c.memory_limit_bytes,
+        c.job_memory_limit_bytes, c.jobs_max, c.sessions_max, c.peer_timeout_ms, c.join_timeout_ms,
+        c.stores, c.idle_spin_us, c.can_workers_create, c.admin_token, c.log_level, c.is_log_json);
   };
   return fields(a) == fields(b);
 }
@@ -72,14 +85,23 @@ class HubReloadTest : public testing::Test {
 };
 
 TEST_F(HubReloadTest, EveryOptionChangesNowOrNamesARestartAsTheTableSays) {
-  const HubCommand running = parse({});
   const auto values = other_values(token_file_);
+  // TLS goes with an address, a certificate and a key, or not at all.
+  const std::map<std::string, std::string> tls = {
+      {"tls_cert", "/hub.pem"}, {"tls_key", "/hub.key"}, {"tls_client_ca", "/ca.pem"}};
   for (const HubOption& option : hub_options()) {
     const std::string name(option.name);
     ASSERT_TRUE(values.contains(name)) << "give this test a value of " << name;
-    std::string argument = "--" + name + "=" + values.at(name);
-    std::replace(argument.begin(), argument.begin() + static_cast<long>(name.size()) + 2, '_', '-');
-    const Result<HubReload> reload = plan_reload(running, parse({argument}));
+    std::vector<std::string> before;
+    if (tls.contains(name)) {
+      before.push_back("--listen=tls://127.0.0.1:1");
+      for (const auto& [option_name, value] : tls) before.push_back(argument(option_name, value));
+    }
+    std::vector<std::string> after = before;
+    std::erase(after, argument(name, tls.contains(name) ? tls.at(name) : ""));
+    after.push_back(argument(name, values.at(name)));
+    const HubCommand running = parse(before);
+    const Result<HubReload> reload = plan_reload(running, parse(after));
     ASSERT_TRUE(reload.ok()) << name << ": " << reload.status().message();
     EXPECT_EQ(reload->applied.size(), option.can_reload ? 1u : 0u) << name;
     EXPECT_EQ(reload->needs_restart.size(), option.can_reload ? 0u : 1u) << name;
@@ -87,7 +109,7 @@ TEST_F(HubReloadTest, EveryOptionChangesNowOrNamesARestartAsTheTableSays) {
     const OptionChange& change =
         option.can_reload ? reload->applied.at(0) : reload->needs_restart.at(0);
     EXPECT_EQ(change.option, name);
-    EXPECT_EQ(change.from, option.fallback);
+    EXPECT_EQ(change.from, tls.contains(name) ? tls.at(name) : std::string(option.fallback));
     EXPECT_EQ(change.to, values.at(name));
   }
 }

@@ -36,7 +36,7 @@ auto fields(const StateQuery& m) {
 auto fields(const Leave&) { return std::tuple(); }
 auto fields(const Abort& m) { return std::tuple(m.message); }
 auto fields(const Heartbeat&) { return std::tuple(); }
-auto fields(const Challenge& m) { return std::tuple(m.nonce, m.is_new_job, m.hub); }
+auto fields(const Challenge& m) { return std::tuple(m.nonce, m.is_new_job); }
 auto fields(const Welcome& m) { return std::tuple(m.hub, m.shape, m.peer_timeout_ms); }
 auto fields(const Offer& m) { return std::tuple(m.epoch, m.digest, m.links, m.fd_counts); }
 auto fields(const Start& m) { return std::tuple(m.epoch); }

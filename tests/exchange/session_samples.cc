@@ -2,8 +2,10 @@
 
 namespace phub::exchange {
 
-std::vector<Body> make_samples() {
-  const std::string hex(64, 'c');
+namespace {
+
+// A tensor without an optimizer, and one with everything.
+std::vector<TensorSpec> make_table() {
   const OptimizerOptions adamw{.kind = OptimizerKind::adamw,
                                .learning_rate = 0.1f,
                                .momentum = 0.75f,
@@ -25,6 +27,13 @@ std::vector<Body> make_samples() {
                              .op = ReduceOp::sum,
                              .optimizer = adamw,
                              .priority = 7};
+  return {plain, optimized};
+}
+
+}  // namespace
+
+std::vector<Body> make_samples() {
+  const std::string hex(64, 'c');
   return {
       Hello{.job = {.name = "resnet-50_a.1", .secret = "", .rank_count = 4, .chunk_elements = 4096},
             .rank = 3,
@@ -34,7 +43,7 @@ std::vector<Body> make_samples() {
             .nonce = hex},
       Proof{.hmac = hex, .key = std::string(64, 'd')},
       Tensors{.epoch = 2,
-              .table = {plain, optimized},
+              .table = make_table(),
               .digest = UINT64_MAX,
               .hub = 1,
               .hubs = {.shards = {{.numa_node = 1, .core = 3}, {.core = -1, .hub = 1}},
@@ -56,7 +65,7 @@ std::vector<Body> make_samples() {
       Leave{},
       Abort{.message = "hub tcp://10.0.0.7:7077: connection closed"},
       Heartbeat{},
-      Challenge{.nonce = hex, .is_new_job = true, .hub = "phubd 0.1.0 on node7"},
+      Challenge{.nonce = hex, .is_new_job = true},
       Welcome{.hub = "phubd 0.1.0 on node7",
               .shape = {.shards = {{.numa_node = 1, .core = 3}, {.numa_node = 0, .core = -1}},
                         .nics = {{.name = "mlx5_0", .numa_node = 1}}},

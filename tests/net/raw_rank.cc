@@ -9,6 +9,7 @@
 #include "exchange/session_auth.h"
 #include "exchange/session_codec.h"
 #include "exchange/wire.h"
+#include "transport/tcp_frame.h"
 #include "transport/tcp_socket.h"
 
 namespace phub::net {
@@ -47,7 +48,7 @@ base::Fd RawRank::open_link() {
   spec.count = elements_;
   const Result<exchange::ChunkMap> map =
       exchange::ChunkMap::build({&spec, 1}, JobSpec().chunk_elements, shape_);
-  session_.queue({exchange::Tensors{1, {spec}, map->digest()}, {}});
+  session_.queue({exchange::Tensors{1, {spec}, map->digest(), 0, {}}, {}});
   exchange::Offer offer;
   if (!await(&offer)) return {};
   transport::LinkOptions options;
@@ -89,7 +90,7 @@ bool RawRank::await(Body* body) {
 }
 
 std::string link_frame(uint32_t tag, uint32_t slot, uint32_t bytes) {
-  const uint32_t numbers[4] = {tag, slot, bytes, 0x31465450};
+  const uint32_t numbers[5] = {transport::kTcpFrameMark, 1, tag, slot, bytes};
   std::string text(sizeof(numbers), '\0');
   std::memcpy(text.data(), numbers, sizeof(numbers));
   return text;

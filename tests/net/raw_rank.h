@@ -33,7 +33,7 @@ class RawRank {
   bool is_trusted_ = false;
 };
 
-// A frame's head on a link (transport/tcp_link.h).
+// The head of a frame with one put (transport/tcp_frame.h).
 std::string link_frame(uint32_t tag, uint32_t slot, uint32_t bytes);
 
 }  // namespace phub::net
