@@ -66,7 +66,7 @@ void write_body(const Challenge& message, BodyWriter& out) {
 void read_body(BodyReader& in, Challenge& message) {
   message.nonce = in.json.text("nonce", TextRule::hex, kHexBytes);
   message.is_new_job = in.json.boolean("is_new_job");
-  if (in.json.has("hub")) message.hub = in.json.text("hub", TextRule::line, 255);
+  message.hub = in.json.text("hub", TextRule::line, 255);
   in.refuse_blob();
 }
 

@@ -23,7 +23,7 @@ TEST(ClientTest, SaysHelloWithoutTheSecretAndProvesItKnowsIt) {
   EXPECT_EQ(hello->process, 4711);
   EXPECT_EQ(hello->host, "node7");
   EXPECT_EQ(hello->fabric, "fake");
-  rig.session->deliver(exchange::Challenge{"ab", false});
+  rig.session->deliver(exchange::Challenge{"ab", false, ""});
   rig.poll();
   const auto proof = rig.session->take<exchange::Proof>();
   ASSERT_NE(proof, nullptr);
@@ -35,7 +35,7 @@ TEST(ClientTest, SaysHelloWithoutTheSecretAndProvesItKnowsIt) {
 
 TEST(ClientTest, HandsTheKeyOfANewJobOver) {
   Rig rig;
-  rig.session->deliver(exchange::Challenge{"ab", true});
+  rig.session->deliver(exchange::Challenge{"ab", true, ""});
   rig.poll();
   const auto proof = rig.session->take<exchange::Proof>();
   ASSERT_NE(proof, nullptr);

@@ -47,7 +47,7 @@ class Rig {
   void poll() { client->poll(time = time + std::chrono::microseconds(200)); }
 
   void join() {
-    session->deliver(exchange::Challenge{"00", true});
+    session->deliver(exchange::Challenge{"00", true, ""});
     poll();
     session->deliver(exchange::Welcome{"phubd test", shape_, 5000});
     poll();
