@@ -4,9 +4,13 @@
 
 #include <charconv>
 
-namespace phub::base {
+#include "base/local_address.h"
+#include "base/try.h"
 
-Result<HostPort> parse_host_port(std::string_view text) {
+namespace phub::base {
+namespace {
+
+Result<HostPort> parse(std::string_view text, std::string_view forbidden) {
   const auto invalid = [](std::string message) {
     return Status(Code::invalid_argument, std::move(message));
   };
@@ -21,7 +25,7 @@ Result<HostPort> parse_host_port(std::string_view text) {
     return invalid("has an IPv6 address without brackets; want for example [::1]:7070");
   }
   if (host.empty() || host.size() > 255 ||
-      host.find_first_of(" /[]@?#") != std::string_view::npos) {
+      host.find_first_of(forbidden) != std::string_view::npos) {
     return invalid("has no valid host; want for example 127.0.0.1:7070");
   }
   const std::string_view digits = text.substr(colon + 1);
@@ -31,6 +35,20 @@ Result<HostPort> parse_host_port(std::string_view text) {
     return invalid("has a port that is not a whole number from 0 to 65535");
   }
   return HostPort{std::string(host), port};
+}
+
+}  // namespace
+
+Result<HostPort> parse_host_port(std::string_view text) { return parse(text, " /[]@?#"); }
+
+Result<HostPort> parse_listen_host_port(std::string_view text) {
+  PHUB_TRY_ASSIGN(HostPort address, parse(text, " []@?#"));
+  if (address.host.find('/') != std::string::npos && !is_block(address.host)) {
+    return Status(Code::invalid_argument,
+                  "has no block of addresses before the port; want for example "
+                  "10.1.0.0/16:7077 or [fd00::/64]:7077");
+  }
+  return address;
 }
 
 std::string to_text(const HostPort& address) {

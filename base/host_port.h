@@ -19,6 +19,9 @@ struct HostPort {
 // "127.0.0.1:7070", "localhost:0", "[::1]:7070". invalid_argument: a phrase that fits behind
 // `NAME = VALUE: `.
 Result<HostPort> parse_host_port(std::string_view text);
+// The same for who listens: HOST may also be an interface, "eth1:7077", or a block of addresses,
+// "10.1.0.0/16:7077", "[fd00::/64]:7077". What it means here: local_address.h.
+Result<HostPort> parse_listen_host_port(std::string_view text);
 std::string to_text(const HostPort& address);
 
 // 127.0.0.0/8, ::1 or localhost: nobody outside this machine can reach it.

@@ -10,6 +10,7 @@
 namespace phub::base {
 
 enum class LogLevel { debug, info, warning, error };
+std::string_view to_string(LogLevel level);
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
 // Replaces the process's sink. Thread-safe; a null sink silences.

@@ -4,6 +4,7 @@
 #include <boost/program_options.hpp>
 
 #include "base/try.h"
+#include "config/hub_config.h"
 #include "config/quantity.h"
 #include "config/token_file.h"
 
@@ -15,7 +16,7 @@ namespace po = boost::program_options;
 struct VerbRow {
   CtlVerb verb;
   std::string_view name;
-  std::string_view argument;  // Empty: the verb takes none.
+  std::string_view argument;  // Empty: the verb takes none. In brackets: it may be left out.
   std::string_view help;
 };
 constexpr std::array kVerbs{
@@ -27,7 +28,13 @@ constexpr std::array kVerbs{
     VerbRow{CtlVerb::create, "create", "NAME", "create a job of --ranks N; prints its secret"},
     VerbRow{CtlVerb::remove, "remove", "NAME", "end a job; its ranks get an error"},
     VerbRow{CtlVerb::drain, "drain", "", "take no new jobs; end with the last one"},
+    VerbRow{CtlVerb::undrain, "undrain", "", "cancel the drain: take jobs and ranks again"},
     VerbRow{CtlVerb::stop, "stop", "", "end the hub now; all ranks get an error"},
+    VerbRow{CtlVerb::reload, "reload", "", "read phubd's configuration again; print what changed"},
+    VerbRow{CtlVerb::log_level, "log-level", "[LEVEL]",
+            "what is logged; or change it, until a reload"},
+    VerbRow{CtlVerb::top, "top", "", "jobs and shards, refreshed: who is fast, busy, late"},
+    VerbRow{CtlVerb::doctor, "doctor", "", "is this machine fit for a hub or a worker? with fixes"},
     VerbRow{CtlVerb::version, "version", "", "versions of phubctl and of the hub"},
     VerbRow{CtlVerb::metrics, "metrics", "", "what Prometheus would scrape"},
     VerbRow{CtlVerb::plan, "plan", "", "map and memory of a model on a machine, without a hub"},
@@ -35,13 +42,17 @@ constexpr std::array kVerbs{
 
 struct OptionRow {
   const char* name;
-  std::string_view argument;  // Empty: a switch.
+  std::string_view argument;  // Empty: a switch. "[=X]": a switch that may carry a value.
   std::string_view help;
 };
 constexpr std::array kOptions{
     OptionRow{"http", "HOST:PORT", "the hub's HTTP address (default: PHUB_HTTP, 127.0.0.1:7070)"},
     OptionRow{"token-file", "FILE", "the hub's admin token"},
     OptionRow{"json", "", "print JSON as the hub sent it"},
+    OptionRow{"wait", "[=TIME]", "drain: return when the hub has ended, or after TIME"},
+    OptionRow{"interval", "TIME", "top: from one refresh to the next (default: 1s)"},
+    OptionRow{"once", "", "top: print one table and end, as it does into a pipe"},
+    OptionRow{"hub", "URI", "doctor: try to reach the hub at tcp://HOST:PORT or shm:///PATH"},
     OptionRow{"ranks", "N", "create, plan: ranks of the job"},
     OptionRow{"chunk-elements", "N", "create, plan: elements of a chunk (default: 8192)"},
     OptionRow{"secret-file", "FILE", "create: the job's secret (default: the hub makes one)"},
@@ -62,7 +73,9 @@ Result<po::variables_map> parse(std::span<const std::string> arguments) {
   po::options_description description;
   for (const OptionRow& option : kOptions) {
     if (option.argument.empty()) description.add_options()(option.name, "");
-    if (!option.argument.empty()) {
+    if (option.argument.starts_with('[')) {
+      description.add_options()(option.name, po::value<std::string>()->implicit_value(""));
+    } else if (!option.argument.empty()) {
       description.add_options()(option.name, po::value<std::string>());
     }
   }
@@ -149,24 +162,61 @@ Status check_plan(const CtlPlan& plan) {
   return Status();
 }
 
-Status read_http(const po::variables_map& values, std::span<const std::string> environment,
-                 base::HostPort& http) {
-  constexpr std::string_view kVariable = "PHUB_HTTP=";
-  std::string place;
-  std::string text;
-  for (const std::string& variable : environment) {
-    if (!variable.starts_with(kVariable)) continue;
-    place = "PHUB_HTTP";
-    text = variable.substr(kVariable.size());
+struct Given {
+  std::string text;   // Empty: not given.
+  std::string place;  // "--http" or "PHUB_HTTP".
+};
+
+// An option that a variable of the environment may give as well; the command line wins.
+Given given(const po::variables_map& values, const char* name,
+            std::span<const std::string> environment, const std::string& variable) {
+  if (values.contains(name)) return {text_of(values, name), "--" + std::string(name)};
+  for (const std::string& entry : environment) {
+    if (entry.starts_with(variable + "=")) return {entry.substr(variable.size() + 1), variable};
   }
-  if (values.contains("http")) {
-    place = "--http";
-    text = text_of(values, "http");
+  return {};
+}
+
+Status read_addresses(const po::variables_map& values, std::span<const std::string> environment,
+                      CtlCommand& command) {
+  command.hub = given(values, "hub", environment, "PHUB_HUB").text;
+  const Given http = given(values, "http", environment, "PHUB_HTTP");
+  if (http.text.empty()) return Status();
+  const Result<base::HostPort> address = base::parse_host_port(http.text);
+  if (!address.ok()) {
+    return invalid(http.place + " = " + http.text + " " + address.status().message());
   }
+  command.http = *address;
+  command.is_http_given = true;
+  return Status();
+}
+
+Status read_time(const po::variables_map& values, const char* name, uint64_t minimum_ms,
+                 uint64_t maximum_ms, uint64_t& ms) {
+  const std::string text = text_of(values, name);
   if (text.empty()) return Status();
-  const Result<base::HostPort> address = base::parse_host_port(text);
-  if (!address.ok()) return invalid(place + " = " + text + " " + address.status().message());
-  http = *address;
+  const Result<uint64_t> us = parse_duration_us(text);
+  const std::string what = "--" + std::string(name) + " = " + text;
+  if (!us.ok()) return invalid(what + " " + us.status().message());
+  if (*us < minimum_ms * 1000 || *us > maximum_ms * 1000) {
+    return invalid(what + " is out of range; use " + print_duration_us(minimum_ms * 1000) + " to " +
+                   print_duration_us(maximum_ms * 1000));
+  }
+  ms = *us / 1000;
+  return Status();
+}
+
+// What drain and top are told.
+Status read_watching(const po::variables_map& values, CtlCommand& command) {
+  command.wants_wait = values.contains("wait");
+  command.is_once = values.contains("once");
+  if (!text_of(values, "wait").empty()) {
+    PHUB_TRY(read_time(values, "wait", 1, 7 * 86'400'000, command.wait_ms.emplace()));
+  }
+  PHUB_TRY(read_time(values, "interval", 100, 3'600'000, command.interval_ms));
+  if (command.wants_wait && command.verb != CtlVerb::drain) {
+    return invalid("--wait is for drain");
+  }
   return Status();
 }
 
@@ -176,13 +226,14 @@ Status read_words(const std::vector<std::string>& words, CtlCommand& command) {
   for (const VerbRow& row : kVerbs) {
     if (row.name != words[0]) continue;
     const size_t wanted = row.argument.empty() ? 1 : 2;
+    command.verb = row.verb;
+    if (words.size() == 1 && row.argument.starts_with('[')) return Status();
     if (words.size() < wanted) {
       return invalid(words[0] + ": give the job's " + std::string(row.argument));
     }
     if (words.size() > wanted) {
       return invalid(words[0] + ": \"" + words[wanted] + "\" is one word too many");
     }
-    command.verb = row.verb;
     if (wanted == 2) command.job = words[1];
     return Status();
   }
@@ -213,10 +264,15 @@ Result<CtlCommand> parse_ctl_command(std::span<const std::string> arguments,
   std::vector<std::string> words;
   if (values.contains("words")) words = values["words"].as<std::vector<std::string>>();
   PHUB_TRY(read_words(words, command));
-  if (words.size() == 2 && !is_job_name(command.job)) {
+  if (command.verb == CtlVerb::log_level && words.size() == 2) {
+    const Result<base::LogLevel> level = parse_log_level(words[1]);
+    if (!level.ok()) return invalid("log-level: " + words[1] + level.status().message());
+    command.log_level = *level;
+  } else if (words.size() == 2 && !is_job_name(command.job)) {
     return invalid("job name \"" + command.job + "\": want 1 to 64 of [A-Za-z0-9._-]");
   }
-  PHUB_TRY(read_http(values, environment, command.http));
+  PHUB_TRY(read_addresses(values, environment, command));
+  PHUB_TRY(read_watching(values, command));
   PHUB_TRY(read_plan(values, command.plan));
   command.wants_json = values.contains("json");
   if (values.contains("token-file")) {
@@ -246,7 +302,10 @@ std::string ctl_usage() {
     text +=
         row("  --" + std::string(option.name) + " " + std::string(option.argument), option.help);
   }
-  return text + "\nExit status: 0 done, 1 the hub refused, 2 wrong command line, 3 no hub there\n";
+  return text +
+         "\nExit status: 0 done, 1 the hub refused or doctor found a problem, 2 wrong command "
+         "line,\n"
+         "3 no hub there, 4 drain --wait: the time was up\n";
 }
 
 }  // namespace phub::config

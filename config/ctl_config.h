@@ -7,11 +7,13 @@
 #include <phub/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "base/host_port.h"
+#include "base/log.h"
 
 namespace phub::config {
 
@@ -25,7 +27,12 @@ enum class CtlVerb : uint8_t {
   create,
   remove,
   drain,
+  undrain,
   stop,
+  reload,
+  log_level,
+  top,
+  doctor,
   version,
   metrics,
   plan,
@@ -50,8 +57,15 @@ struct CtlCommand {
   CtlVerb verb = CtlVerb::help;
   std::string job;  // For job, map, late, create, remove.
   base::HostPort http{"127.0.0.1", 7070};
-  std::string token;   // Of the file --token-file. A secret: never print it.
-  std::string secret;  // Of the file --secret-file; empty: the hub makes one.
+  bool is_http_given = false;               // By --http or PHUB_HTTP.
+  std::string hub;                          // Of --hub or PHUB_HUB, for doctor; empty: none.
+  std::optional<base::LogLevel> log_level;  // Absent: ask which it is.
+  bool wants_wait = false;                  // drain: until the hub has ended,
+  std::optional<uint64_t> wait_ms;          // at most this long.
+  uint64_t interval_ms = 1000;              // Of top.
+  bool is_once = false;                     // top: one table, then the end.
+  std::string token;                        // Of the file --token-file. A secret: never print it.
+  std::string secret;                       // Of the file --secret-file; empty: the hub makes one.
   bool wants_json = false;
   CtlPlan plan;  // rank_count and chunk_elements also for create.
 };

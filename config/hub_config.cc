@@ -164,6 +164,21 @@ Status add(const std::vector<Setting>& source, const Machine& machine, Settings&
   return Status();
 }
 
+// An operator who gives certificates believes that they are used.
+Status check_tls(const Settings& settings, const HubConfig& config) {
+  const bool has_address = config.listen.find("tls://") != std::string::npos;
+  if (has_address && (config.tls_cert.empty() || config.tls_key.empty())) {
+    return invalid("listen = " + config.listen +
+                   ", but TLS needs a certificate and its key; set tls_cert and tls_key");
+  }
+  for (const char* const name : {"tls_cert", "tls_key", "tls_client_ca"}) {
+    if (has_address || !settings.contains(name)) continue;
+    return invalid(settings.at(name).place + " is set, but listen = " + config.listen +
+                   " has no tls://HOST:PORT; add one, or remove the option");
+  }
+  return Status();
+}
+
 // What the settings come to, alone and together.
 Result<HubConfig> resolve(const Machine& machine, const Settings& settings) {
   HubConfig config = defaults(machine);
@@ -178,6 +193,14 @@ Result<HubConfig> resolve(const Machine& machine, const Settings& settings) {
                    print_bytes(config.job_memory_limit_bytes) +
                    ", but memory_limit, for all jobs together, is " +
                    print_bytes(config.memory_limit_bytes) + "; use less or raise memory_limit");
+  }
+  PHUB_TRY(check_tls(settings, config));
+  const uint32_t ports = config.port_first == 0 ? 0 : config.port_last - config.port_first + 1u;
+  if (ports != 0 && ports < config.shards) {
+    return invalid(settings.at("port_range").place + " = " + std::to_string(config.port_first) +
+                   "-" + std::to_string(config.port_last) + " has " + std::to_string(ports) +
+                   " ports, but each of the " + std::to_string(config.shards) +
+                   " shards listens at one of its own; widen it, or use fewer shards");
   }
   const bool are_workers_here = config.listen.find("shm://") != std::string::npos;
   config.is_pinned =
@@ -250,7 +273,13 @@ Result<HubCommand> parse_hub_command(std::span<const std::string> arguments,
   PHUB_TRY(add(from_environment, machine, settings));
   PHUB_TRY(add(from_arguments, machine, settings));
   PHUB_TRY_ASSIGN(command.config, resolve(machine, settings));
-  for (const auto& [name, setting] : settings) command.settings[name] = setting.value;
+  for (const HubOption& option : hub_options()) {
+    const auto set = settings.find(std::string(option.name));
+    command.settings.push_back(
+        {std::string(option.name),
+         set == settings.end() ? std::string(option.fallback) : set->second.value,
+         option.can_reload});
+  }
   return command;
 }
 
@@ -260,7 +289,8 @@ std::string hub_options_text() {
     std::string left =
         "  --" + replaced(option.name, '_', '-') + " " + std::string(option.argument);
     left.resize(std::max<size_t>(left.size() + 2, 40), ' ');
-    text += left + std::string(option.help) + " (default: " + std::string(option.fallback) + ")\n";
+    text += left + std::string(option.help) + " (default: " + std::string(option.fallback) +
+            (option.can_reload ? "; SIGHUP)\n" : ")\n");
   }
   return text;
 }

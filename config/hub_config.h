@@ -42,10 +42,18 @@ struct HubConfig {
   uint32_t sessions_max = 4096;
   uint64_t peer_timeout_ms = 5'000;
   uint64_t join_timeout_ms = 60'000;
+  std::string advertise;    // The host, interface or block that workers are told. Empty: none.
+  uint16_t port_first = 0;  // Of the ports that links over TCP listen at; 0: any free one.
+  uint16_t port_last = 0;
   StorePolicy stores = StorePolicy::automatic;
   uint32_t idle_spin_us = 50;      // A shard without work polls this long before it sleeps.
   bool can_workers_create = true;  // The rank that joins first may create its job.
-  std::string admin_token;         // Empty: none. A secret: never print it.
+  // Files in PEM format. Certificate and key are there if and only if `listen` has a tls://
+  // address.
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_client_ca;  // Empty: workers need no certificate.
+  std::string admin_token;    // Empty: none. A secret: never print it.
   base::LogLevel log_level = base::LogLevel::info;
   bool is_log_json = false;
 };
@@ -57,15 +65,21 @@ struct Machine {
 };
 Machine this_machine();
 
+// An option as it holds.
+struct HubSetting {
+  std::string name;
+  std::string text;         // As it was written; where it was not, the default in words.
+  bool can_reload = false;  // Takes effect in a running hub.
+};
+
 // What the command line asks for.
 struct HubCommand {
   HubConfig config;
-  bool wants_help = false;     // Then config holds defaults.
-  bool wants_version = false;  // Likewise.
-  bool wants_config = false;   // The configuration as a file, instead of a hub.
-  int ready_fd = -1;           // A line is written here when the hub is ready.
-  // What was set and differs from the default, as text by the option's name in a file.
-  std::map<std::string, std::string> settings;
+  std::vector<HubSetting> settings;  // Every option, in the order of the manual.
+  bool wants_help = false;           // Then config holds defaults.
+  bool wants_version = false;        // Likewise.
+  bool wants_config = false;         // The configuration as a file, instead of a hub.
+  int ready_fd = -1;                 // A line is written here when the hub is ready.
 };
 
 // arguments: without the program's name. environment: "NAME=value" strings; only PHUBD_* are read.
@@ -74,6 +88,9 @@ struct HubCommand {
 Result<HubCommand> parse_hub_command(std::span<const std::string> arguments,
                                      std::span<const std::string> environment,
                                      const Machine& machine);
+
+// A phrase that fits behind `NAME = VALUE` if it is none.
+Result<base::LogLevel> parse_log_level(std::string_view text);
 
 // The text of a configuration file alone. `path` is for messages.
 Result<HubConfig> parse_hub_file(std::string_view text, const std::string& path,
@@ -84,7 +101,7 @@ std::string hub_options_text();
 
 // A configuration file that comes to `settings`: every option with its meaning, those that have
 // their default as comments.
-std::string hub_config_text(const std::map<std::string, std::string>& settings);
+std::string hub_config_text(std::span<const HubSetting> settings);
 
 // This process's environment, for parse_hub_command.
 std::vector<std::string> this_environment();

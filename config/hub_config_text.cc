@@ -28,16 +28,18 @@ std::string comment(std::string_view text) {
 
 }  // namespace
 
-std::string hub_config_text(const std::map<std::string, std::string>& settings) {
+std::string hub_config_text(std::span<const HubSetting> settings) {
   std::string text = comment(
       "The configuration of phubd; see phubd.conf(5). An option behind the mark of a comment has "
       "its default. Environment (PHUBD_NAME) and command line (--name) override this file.");
   for (const HubOption& option : hub_options()) {
     const std::string name(option.name);
-    const auto set = settings.find(name);
+    const auto set = std::find_if(settings.begin(), settings.end(), [&](const HubSetting& one) {
+      return one.name == name && one.text != option.fallback;
+    });
     text += "\n" + comment(std::string(option.help) + " (" + std::string(option.argument) + ").");
     text += set == settings.end() ? "#" + name + " = " + std::string(option.fallback) + "\n"
-                                  : name + " = " + set->second + "\n";
+                                  : name + " = " + set->text + "\n";
   }
   return text;
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "config/network_options.h"
 #include "config/quantity.h"
 #include "config/token_file.h"
 
@@ -45,14 +46,16 @@ Result<uint64_t> number(std::string_view text, uint64_t minimum, uint64_t maximu
 Status check_address(std::string_view value) {
   const size_t scheme_end = value.find("://");
   if (scheme_end == std::string_view::npos || scheme_end == 0) {
-    return invalid(" has no scheme; want shm:///PATH/OF/SOCKET or tcp://HOST:PORT");
+    return invalid(
+        " has no scheme; want shm:///PATH/OF/SOCKET, tcp://HOST:PORT or tls://HOST:PORT");
   }
   const std::string_view scheme = value.substr(0, scheme_end);
-  if (scheme != "shm" && scheme != "tcp") {
-    return invalid(" has a scheme that this build lacks; it has shm and tcp");
+  if (scheme != "shm" && scheme != "tcp" && scheme != "tls") {
+    return invalid(" has a scheme that this build lacks; it has shm, tcp and tls");
   }
-  if (scheme == "tcp") {
-    const Result<base::HostPort> address = base::parse_host_port(value.substr(scheme_end + 3));
+  if (scheme != "shm") {
+    const Result<base::HostPort> address =
+        base::parse_listen_host_port(value.substr(scheme_end + 3));
     if (!address.ok()) return invalid(" " + address.status().message());
   } else {
     const std::string_view path = value.substr(scheme_end + 3);
@@ -227,19 +230,29 @@ Status apply_admin_token_file(std::string_view value, const Machine&, HubConfig&
   return Status();
 }
 
+// The files are read when the hub starts.
+Status apply_tls_cert(std::string_view value, const Machine&, HubConfig& config) {
+  config.tls_cert = value;
+  return Status();
+}
+
+Status apply_tls_key(std::string_view value, const Machine&, HubConfig& config) {
+  config.tls_key = value;
+  return Status();
+}
+
+Status apply_tls_client_ca(std::string_view value, const Machine&, HubConfig& config) {
+  config.tls_client_ca = value;
+  return Status();
+}
+
 Status apply_allow_create(std::string_view value, const Machine&, HubConfig& config) {
   PHUB_TRY_ASSIGN(config.can_workers_create, parse_yes_no(value));
   return Status();
 }
 
 Status apply_log_level(std::string_view value, const Machine&, HubConfig& config) {
-  using base::LogLevel;
-  PHUB_TRY_ASSIGN(config.log_level,
-                  choose(value, std::array<std::pair<std::string_view, LogLevel>, 4>{
-                                    {{"debug", LogLevel::debug},
-                                     {"info", LogLevel::info},
-                                     {"warning", LogLevel::warning},
-                                     {"error", LogLevel::error}}}));
+  PHUB_TRY_ASSIGN(config.log_level, parse_log_level(value));
   return Status();
 }
 
@@ -248,8 +261,14 @@ Status apply_log_json(std::string_view value, const Machine&, HubConfig& config)
   return Status();
 }
 
+constexpr bool kCanReload = true;
+
 constexpr std::array kOptions{
     HubOption{"listen", "URI", "Where workers connect", "shm:///tmp/phub.sock", apply_listen},
+    HubOption{"advertise", "HOST", "The host of this machine that workers over TCP are told",
+              "the one by which each reached the hub", apply_advertise},
+    HubOption{"port_range", "FIRST-LAST", "Ports that links over TCP listen at, one for each shard",
+              "any free ones", apply_port_range},
     HubOption{"http", "HOST:PORT", "Where operators connect; off: nowhere", "127.0.0.1:7070",
               apply_http},
     HubOption{"socket_mode", "0600|0660|0666",
@@ -268,29 +287,46 @@ constexpr std::array kOptions{
         "left without a core",
         "auto", apply_pin},
     HubOption{"memory_limit", "SIZE|SHARE", "Memory for all jobs together", "50%",
-              apply_memory_limit},
+              apply_memory_limit, kCanReload},
     HubOption{"job_memory_limit", "SIZE|SHARE", "Memory for any one job", "memory_limit",
-              apply_job_memory_limit},
-    HubOption{"jobs_max", "N", "Jobs at once", "64", apply_jobs_max},
-    HubOption{"sessions_max", "N", "Connected ranks at once", "4096", apply_sessions_max},
+              apply_job_memory_limit, kCanReload},
+    HubOption{"jobs_max", "N", "Jobs at once", "64", apply_jobs_max, kCanReload},
+    HubOption{"sessions_max", "N", "Connected ranks at once", "4096", apply_sessions_max,
+              kCanReload},
     HubOption{"peer_timeout", "TIME", "A rank silent for this long is lost", "5s",
-              apply_peer_timeout},
+              apply_peer_timeout, kCanReload},
     HubOption{"join_timeout", "TIME", "A job must have all its ranks after this long", "60s",
-              apply_join_timeout},
+              apply_join_timeout, kCanReload},
     HubOption{"stores", "auto|ordinary|non_temporal", "How results are written to memory", "auto",
               apply_stores},
     HubOption{"idle_spin", "TIME", "A shard without work polls this long before it sleeps", "50us",
-              apply_idle_spin},
+              apply_idle_spin, kCanReload},
+    HubOption{"tls_cert", "FILE", "The hub's certificate and its chain, PEM; for tls:// addresses",
+              "none", apply_tls_cert},
+    HubOption{"tls_key", "FILE", "The certificate's private key, PEM; not readable by everybody",
+              "none", apply_tls_key},
+    HubOption{"tls_client_ca", "FILE", "Only workers with a certificate of this CA may connect",
+              "none", apply_tls_client_ca},
     HubOption{"admin_token_file", "FILE",
               "Its first line is needed to change anything over HTTP; none: nothing is", "none",
-              apply_admin_token_file},
+              apply_admin_token_file, kCanReload},
     HubOption{"allow_create", "yes|no", "The rank that joins first may create its job", "yes",
-              apply_allow_create},
-    HubOption{"log_level", "debug|info|warning|error", "What is logged", "info", apply_log_level},
-    HubOption{"log_json", "yes|no", "Log lines as JSON objects", "no", apply_log_json},
+              apply_allow_create, kCanReload},
+    HubOption{"log_level", "debug|info|warning|error", "What is logged", "info", apply_log_level,
+              kCanReload},
+    HubOption{"log_json", "yes|no", "Log lines as JSON objects", "no", apply_log_json, kCanReload},
 };
 
 }  // namespace
+
+Result<base::LogLevel> parse_log_level(std::string_view text) {
+  using base::LogLevel;
+  return choose(text, std::array<std::pair<std::string_view, LogLevel>, 4>{
+                          {{to_string(LogLevel::debug), LogLevel::debug},
+                           {to_string(LogLevel::info), LogLevel::info},
+                           {to_string(LogLevel::warning), LogLevel::warning},
+                           {to_string(LogLevel::error), LogLevel::error}}});
+}
 
 std::span<const HubOption> hub_options() { return kOptions; }
 

@@ -18,6 +18,7 @@ struct HubOption {
   // Sets the field. invalid_argument: a phrase that fits behind `NAME = VALUE`: " is not ..." or
   // ", but ...". Not called for the fallback, which needs not be a value of the kind.
   Status (*apply)(std::string_view value, const Machine& machine, HubConfig& config);
+  bool can_reload = false;  // Takes effect in a running hub (SIGHUP); else at the next start.
 };
 
 std::span<const HubOption> hub_options();

@@ -14,19 +14,20 @@ Result<Address> parse_address(std::string_view text) {
   const size_t colon = text.find("://");
   if (colon == std::string_view::npos || colon == 0) {
     return invalid(
-        "has no scheme; want shm://PATH, for example shm:///tmp/phub.sock, or tcp://HOST:PORT");
+        "has no scheme; want shm://PATH, for example shm:///tmp/phub.sock, tcp://HOST:PORT or "
+        "tls://HOST:PORT");
   }
   Address address;
   address.fabric = text.substr(0, colon);
   const std::string_view rest = text.substr(colon + 3);
-  if (address.fabric == "tcp") {
+  if (address.fabric == "tcp" || address.fabric == "tls") {
     Result<base::HostPort> host_port = base::parse_host_port(rest);
     if (!host_port.ok()) return invalid(host_port.status().message());
     address.host_port = std::move(host_port).value();
     return address;
   }
   if (address.fabric != "shm")
-    return invalid("has a scheme that this build lacks; it has: shm, tcp");
+    return invalid("has a scheme that this build lacks; it has: shm, tcp, tls");
   address.socket_path = rest;
   if (!rest.starts_with('/')) {
     return invalid("names no absolute path of a socket; want shm:///tmp/phub.sock");

@@ -1,5 +1,5 @@
 // Where a hub listens, as trainers and operators write it: "shm:///tmp/phub.sock",
-// "tcp://10.0.0.7:7077", "tcp://[fe80::1]:7077".
+// "tcp://10.0.0.7:7077", "tls://hub.rack8:7078", "tcp://[fe80::1]:7077".
 #pragma once
 
 #include <phub/status.h>
@@ -15,9 +15,10 @@ namespace phub::exchange {
 struct Address {
   std::string fabric;        // The scheme: which network moves the chunks.
   std::string socket_path;   // shm: of the hub's session socket; absolute.
-  base::HostPort host_port;  // tcp: of the hub's sessions.
+  base::HostPort host_port;  // tcp, tls: of the hub's sessions.
 
   bool is_local() const { return !socket_path.empty(); }
+  bool is_encrypted() const { return fabric == "tls"; }
 };
 
 // invalid_argument: no scheme that this build knows, no absolute path, no HOST:PORT; says what is

@@ -1,7 +1,7 @@
 // The body of each session message: its type number, its JSON fields and its blob.
 //
-// codec_worker.cc has what workers say, codec_hub.cc what the hub says; session_codec.cc puts
-// frames around them.
+// codec_worker.cc has what workers say, codec_hub.cc what the hub says, codec_probe.cc what both
+// say about addresses; session_codec.cc puts frames around them.
 #pragma once
 
 #include <string>
@@ -24,6 +24,8 @@ enum class MessageType : uint16_t {
   state_query = 8,
   leave = 9,
   heartbeat = 10,
+  abort = 11,
+  probe = 16,
   challenge = 65,
   welcome = 66,
   offer = 67,
@@ -34,6 +36,7 @@ enum class MessageType : uint16_t {
   state_reply = 72,
   left = 73,
   failure = 74,
+  probed = 80,
 };
 
 // Writes go to a body under construction.
@@ -62,6 +65,7 @@ void write_body(const Settings& message, BodyWriter& out);
 void write_body(const LateQuery& message, BodyWriter& out);
 void write_body(const StateQuery& message, BodyWriter& out);
 void write_body(const Leave& message, BodyWriter& out);
+void write_body(const Abort& message, BodyWriter& out);
 void write_body(const Heartbeat& message, BodyWriter& out);
 void write_body(const Challenge& message, BodyWriter& out);
 void write_body(const Welcome& message, BodyWriter& out);
@@ -73,6 +77,8 @@ void write_body(const LateReport& message, BodyWriter& out);
 void write_body(const StateReply& message, BodyWriter& out);
 void write_body(const Left& message, BodyWriter& out);
 void write_body(const Failure& message, BodyWriter& out);
+void write_body(const Probe& message, BodyWriter& out);
+void write_body(const Probed& message, BodyWriter& out);
 
 void read_body(BodyReader& in, Hello& message);
 void read_body(BodyReader& in, Proof& message);
@@ -83,6 +89,7 @@ void read_body(BodyReader& in, Settings& message);
 void read_body(BodyReader& in, LateQuery& message);
 void read_body(BodyReader& in, StateQuery& message);
 void read_body(BodyReader& in, Leave& message);
+void read_body(BodyReader& in, Abort& message);
 void read_body(BodyReader& in, Heartbeat& message);
 void read_body(BodyReader& in, Challenge& message);
 void read_body(BodyReader& in, Welcome& message);
@@ -94,6 +101,13 @@ void read_body(BodyReader& in, LateReport& message);
 void read_body(BodyReader& in, StateReply& message);
 void read_body(BodyReader& in, Left& message);
 void read_body(BodyReader& in, Failure& message);
+void read_body(BodyReader& in, Probe& message);
+void read_body(BodyReader& in, Probed& message);
+
+// A shape, as fields of the message: shards and NICs, with their hub where it is not 0.
+// shard_count_max: as many as the message may name.
+void write_shape(const HubShape& shape, BodyWriter& out);
+void read_shape(BodyReader& in, size_t shard_count_max, HubShape& shape);
 
 // Fabric bootstraps, of an offer or an answer: lengths and descriptor counts in JSON, blobs joined.
 void write_links(const std::vector<std::string>& links, const std::vector<uint32_t>& fd_counts,

@@ -10,9 +10,6 @@ namespace phub::exchange {
 namespace {
 
 constexpr size_t kHexBytes = 64;
-constexpr size_t kReportBytesMax = 1 << 20;  // A text for people.
-constexpr uint32_t kNicCountMax = 256;
-constexpr uint32_t kNumaNodeMax = 1023;
 constexpr uint64_t kPeerTimeoutMsMax = 86'400'000;  // A day.
 constexpr uint32_t kU32Max = std::numeric_limits<uint32_t>::max();
 constexpr uint64_t kU64Max = std::numeric_limits<uint64_t>::max();
@@ -60,51 +57,27 @@ void read_links(BodyReader& in, std::vector<std::string>& links, std::vector<uin
 void write_body(const Challenge& message, BodyWriter& out) {
   out.json.text("nonce", message.nonce);
   out.json.boolean("is_new_job", message.is_new_job);
+  out.json.text("hub", message.hub);
 }
 
 void read_body(BodyReader& in, Challenge& message) {
   message.nonce = in.json.text("nonce", TextRule::hex, kHexBytes);
   message.is_new_job = in.json.boolean("is_new_job");
+  if (in.json.has("hub")) message.hub = in.json.text("hub", TextRule::line, 255);
   in.refuse_blob();
 }
 
 void write_body(const Welcome& message, BodyWriter& out) {
   out.json.text("hub", message.hub);
   out.json.number("peer_timeout_ms", message.peer_timeout_ms);
-  out.json.begin_array("shards");
-  for (const ShardPlace& shard : message.shape.shards) {
-    out.json.begin_item();
-    out.json.number("numa_node", shard.numa_node);
-    out.json.integer("core", shard.core);
-    out.json.end_object();
-  }
-  out.json.end_array();
-  out.json.begin_array("nics");
-  for (const NicPlace& nic : message.shape.nics) {
-    out.json.begin_item();
-    out.json.text("name", nic.name);
-    out.json.number("numa_node", nic.numa_node);
-    out.json.end_object();
-  }
-  out.json.end_array();
+  write_shape(message.shape, out);
 }
 
 void read_body(BodyReader& in, Welcome& message) {
   message.hub = in.json.text("hub", TextRule::line, 255);
   message.peer_timeout_ms = in.json.number("peer_timeout_ms", 1, kPeerTimeoutMsMax);
-  in.json.each("shards", kShardCountMax, [&message](JsonObject& item) {
-    ShardPlace place;
-    place.numa_node = static_cast<uint32_t>(item.number("numa_node", 0, kNumaNodeMax));
-    place.core = static_cast<int>(item.integer("core", -1, 65'535));
-    message.shape.shards.push_back(place);
-  });
-  in.json.each("nics", kNicCountMax, [&message](JsonObject& item) {
-    NicPlace place;
-    place.name = item.text("name", TextRule::line, 64);
-    place.numa_node = static_cast<uint32_t>(item.number("numa_node", 0, kNumaNodeMax));
-    message.shape.nics.push_back(std::move(place));
-  });
-  if (message.shape.shards.empty()) in.json.fail("shards", "a hub has at least one");
+  read_shape(in, kShardCountMax, message.shape);
+  if (hub_count(message.shape) > 1) in.json.fail("shards", "a hub speaks for itself only");
   in.refuse_blob();
 }
 

@@ -1,4 +1,5 @@
 // What workers say to the hub.
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -114,6 +115,10 @@ void read_body(BodyReader& in, Proof& message) {
 void write_body(const Tensors& message, BodyWriter& out) {
   out.json.number("epoch", message.epoch);
   out.json.number("digest", message.digest);
+  if (!message.hubs.shards.empty()) {
+    out.json.number("hub", message.hub);
+    write_shape(message.hubs, out);
+  }
   out.json.begin_array("table");
   for (const TensorSpec& tensor : message.table) {
     out.json.begin_item();
@@ -131,6 +136,11 @@ void write_body(const Tensors& message, BodyWriter& out) {
 void read_body(BodyReader& in, Tensors& message) {
   message.epoch = static_cast<uint32_t>(in.json.number("epoch", 1, kU32Max));
   message.digest = in.json.number("digest", 0, kU64Max);
+  if (in.json.has("hub") || in.json.has("shards")) {
+    read_shape(in, kJoinedShardCountMax, message.hubs);
+    const uint32_t hubs = std::max(1u, hub_count(message.hubs));
+    message.hub = static_cast<uint32_t>(in.json.number("hub", 0, hubs - 1));
+  }
   in.json.each("table", kTensorCountMax,
                [&message](JsonObject& item) { message.table.push_back(read_tensor(item)); });
   in.refuse_blob();
@@ -210,6 +220,14 @@ void read_body(BodyReader& in, StateQuery& message) {
 
 void write_body(const Leave&, BodyWriter&) {}
 void read_body(BodyReader& in, Leave&) { in.refuse_blob(); }
+
+void write_body(const Abort& message, BodyWriter& out) {
+  out.json.text("message", message.message);
+}
+void read_body(BodyReader& in, Abort& message) {
+  message.message = in.json.text("message", TextRule::any, kReportBytesMax);
+  in.refuse_blob();
+}
 
 void write_body(const Heartbeat&, BodyWriter&) {}
 void read_body(BodyReader& in, Heartbeat&) { in.refuse_blob(); }

@@ -39,23 +39,25 @@ Result<uint64_t> count_chunks(std::span<const TensorSpec> tensors, uint32_t chun
   return count;
 }
 
-// Shards of a NUMA node take that node's NICs in turn; a node without NICs takes all of them.
-std::vector<uint32_t> choose_nics(const HubShape& hub) {
-  std::vector<uint32_t> nic_of_shard(hub.shards.size(), 0);
-  if (hub.nics.empty()) return nic_of_shard;
-  for (uint32_t shard = 0; shard < hub.shards.size(); ++shard) {
-    const uint32_t node = hub.shards[shard].numa_node;
+// Shards of a NUMA node take that node's NICs of their hub in turn; a node without NICs takes all
+// of the hub's.
+std::vector<uint32_t> choose_nics(const HubShape& hubs) {
+  std::vector<uint32_t> nic_of_shard(hubs.shards.size(), 0);
+  for (uint32_t shard = 0; shard < hubs.shards.size(); ++shard) {
+    const ShardPlace& place = hubs.shards[shard];
     std::vector<uint32_t> near;
-    for (uint32_t nic = 0; nic < hub.nics.size(); ++nic) {
-      if (hub.nics[nic].numa_node == node) near.push_back(nic);
+    std::vector<uint32_t> any;
+    for (uint32_t nic = 0; nic < hubs.nics.size(); ++nic) {
+      if (hubs.nics[nic].hub != place.hub) continue;
+      any.push_back(nic);
+      if (hubs.nics[nic].numa_node == place.numa_node) near.push_back(nic);
     }
-    if (near.empty()) {
-      near.resize(hub.nics.size());
-      std::iota(near.begin(), near.end(), 0u);
-    }
-    const auto before =
-        std::count_if(hub.shards.begin(), hub.shards.begin() + shard,
-                      [node](const ShardPlace& place) { return place.numa_node == node; });
+    if (any.empty()) continue;
+    if (near.empty()) near = any;
+    const auto before = std::count_if(
+        hubs.shards.begin(), hubs.shards.begin() + shard, [&place](const ShardPlace& one) {
+          return one.hub == place.hub && one.numa_node == place.numa_node;
+        });
     nic_of_shard[shard] = near[static_cast<size_t>(before) % near.size()];
   }
   return nic_of_shard;
@@ -63,9 +65,19 @@ std::vector<uint32_t> choose_nics(const HubShape& hub) {
 
 struct Load {
   uint64_t elements = 0;
-  uint32_t shard = 0;
+  uint32_t index = 0;  // Of a hub or a shard.
   auto operator<=>(const Load&) const = default;
 };
+using LeastLoaded = std::priority_queue<Load, std::vector<Load>, std::greater<>>;
+
+// Adds elements to the least loaded; returns which that is.
+uint32_t add_to_least(LeastLoaded& least, uint64_t elements) {
+  Load load = least.top();
+  least.pop();
+  load.elements += elements;
+  least.push(load);
+  return load.index;
+}
 
 // 64-bit FNV-1a, eight bytes at a time in little-endian order.
 class Digest {
@@ -88,13 +100,13 @@ Status broken(const std::string& what) {
 }  // namespace
 
 Result<ChunkMap> ChunkMap::build(std::span<const TensorSpec> tensors, uint32_t chunk_elements,
-                                 const HubShape& hub) {
+                                 const HubShape& hubs) {
   if (chunk_elements < kChunkElementsMin || chunk_elements > kChunkElementsMax ||
       chunk_elements % 64 != 0) {
     return Status(Code::invalid_argument, "chunk_elements = " + std::to_string(chunk_elements) +
                                               "; use a multiple of 64 from 64 to 4194304");
   }
-  if (hub.shards.empty()) return Status(Code::invalid_argument, "the hub has no shards");
+  if (hubs.shards.empty()) return Status(Code::invalid_argument, "the hub has no shards");
   PHUB_TRY_ASSIGN(const uint64_t chunk_count, count_chunks(tensors, chunk_elements));
 
   ChunkMap map;
@@ -114,21 +126,23 @@ Result<ChunkMap> ChunkMap::build(std::span<const TensorSpec> tensors, uint32_t c
   std::stable_sort(order.begin(), order.end(), [&map](uint32_t a, uint32_t b) {
     return map.chunks_[a].element_count > map.chunks_[b].element_count;
   });
-  std::priority_queue<Load, std::vector<Load>, std::greater<>> least;
-  for (uint32_t shard = 0; shard < hub.shards.size(); ++shard) least.push({0, shard});
-  map.shard_elements_.resize(hub.shards.size());
+  LeastLoaded least_hub;
+  std::vector<LeastLoaded> least_shard(hub_count(hubs));
+  for (uint32_t hub = 0; hub < least_shard.size(); ++hub) least_hub.push({0, hub});
+  for (uint32_t shard = 0; shard < hubs.shards.size(); ++shard) {
+    least_shard[hubs.shards[shard].hub].push({0, shard});
+  }
+  map.shard_elements_.resize(hubs.shards.size());
   for (const uint32_t number : order) {
-    Load load = least.top();
-    least.pop();
-    map.chunks_[number].shard = load.shard;
-    load.elements += map.chunks_[number].element_count;
-    map.shard_elements_[load.shard] = load.elements;
-    least.push(load);
+    Chunk& chunk = map.chunks_[number];
+    const uint32_t hub = add_to_least(least_hub, chunk.element_count);
+    chunk.shard = add_to_least(least_shard[hub], chunk.element_count);
+    map.shard_elements_[chunk.shard] += chunk.element_count;
   }
 
   map.gather_runs();
-  const std::vector<uint32_t> nic_of_shard = choose_nics(hub);
-  map.by_shard_.resize(hub.shards.size());
+  const std::vector<uint32_t> nic_of_shard = choose_nics(hubs);
+  map.by_shard_.resize(hubs.shards.size());
   for (uint32_t number = 0; number < map.chunks_.size(); ++number) {
     Chunk& chunk = map.chunks_[number];
     chunk.nic = nic_of_shard[chunk.shard];
@@ -223,19 +237,25 @@ Status ChunkMap::verify(std::span<const TensorSpec> tensors) const {
   return {};
 }
 
-std::string to_text(const ChunkMap& map, std::span<const TensorSpec> tensors, const HubShape& hub) {
+std::string to_text(const ChunkMap& map, std::span<const TensorSpec> tensors,
+                    const HubShape& hubs) {
   char line[512];
-  std::snprintf(line, sizeof(line), "%zu chunks of %zu tensors on %u shards, max/mean %.4f\n",
-                map.chunks().size(), tensors.size(), map.shard_count(), map.imbalance());
+  const uint32_t count = hub_count(hubs);
+  std::snprintf(line, sizeof(line), "%zu chunks of %zu tensors on %u shards", map.chunks().size(),
+                tensors.size(), map.shard_count());
   std::string text = line;
-  text += "chunk tensor first_element elements shard core numa nic slot name\n";
+  if (count > 1) text += " of " + std::to_string(count) + " hubs";
+  std::snprintf(line, sizeof(line), ", max/mean %.4f\n", map.imbalance());
+  text += line;
+  text += "chunk tensor first_element elements hub shard core numa nic slot name\n";
   for (size_t i = 0; i < map.chunks().size(); ++i) {
     const Chunk& chunk = map.chunks()[i];
-    const ShardPlace& place = hub.shards[chunk.shard];
-    const char* const nic = hub.nics.empty() ? "-" : hub.nics[chunk.nic].name.c_str();
-    std::snprintf(line, sizeof(line), "%zu %u %llu %u %u %d %u %.64s %u ", i, chunk.tensor,
+    const ShardPlace& place = hubs.shards[chunk.shard];
+    const char* const nic = hubs.nics.empty() ? "-" : hubs.nics[chunk.nic].name.c_str();
+    std::snprintf(line, sizeof(line), "%zu %u %llu %u %u %u %d %u %.64s %u ", i, chunk.tensor,
                   static_cast<unsigned long long>(chunk.first_element), chunk.element_count,
-                  chunk.shard, place.core, place.numa_node, nic, chunk.slot);
+                  place.hub, chunk.shard - shards_of(hubs, place.hub).first, place.core,
+                  place.numa_node, nic, chunk.slot);
     text += line + tensors[chunk.tensor].name + "\n";
   }
   return text;

@@ -1,13 +1,14 @@
-// The map: chunk -> shard -> NIC -> slot, fixed when a job's tensors are agreed.
+// The map: chunk -> hub -> shard -> NIC -> slot, fixed when a job's tensors are agreed.
 //
-// A pure function of the tensor table, the chunk size and the hub's shape, so hub and workers
+// A pure function of the tensor table, the chunk size and the hubs' shape, so hubs and workers
 // compute it independently and compare digests. Balance is by largest-first partition (LPT; Graham
-// 1969, at most 4/3 of the optimum): chunks in order of falling size, each to the shard with the
-// least elements so far, ties to the lowest. Then the full chunks of each tensor change places,
-// which changes no load, so that a shard's are neighbours: a core that walks through contiguous
-// memory keeps the processor's prefetchers (2 % more speed with chunks of 32 KiB, 12 % with 4 KiB).
-// Source: Parameter Hub (SoCC 2018), "key by core": one owner core, NIC queue and NUMA node per
-// chunk.
+// 1969, at most 4/3 of the optimum): chunks in order of falling size, each to the hub with the
+// least elements so far and there to such a shard, ties to the lowest: hubs are equal, whatever
+// their cores, because their networks are what they share out. Then the full chunks of each tensor
+// change places, which changes no load, so that a shard's are neighbours: a core that walks through
+// contiguous memory keeps the processor's prefetchers (2 % more speed with chunks of 32 KiB, 12 %
+// with 4 KiB). Source: Parameter Hub (SoCC 2018), "key by core": one owner core, NIC queue and NUMA
+// node per chunk.
 #pragma once
 
 #include <phub/status.h>
@@ -22,26 +23,52 @@ namespace phub::exchange {
 
 struct ShardPlace {
   uint32_t numa_node = 0;
-  int core = -1;  // -1: not pinned.
+  int core = -1;     // -1: not pinned.
+  uint32_t hub = 0;  // Of the job's hubs.
+
+  bool operator==(const ShardPlace&) const = default;
 };
 struct NicPlace {
   std::string name;
   uint32_t numa_node = 0;
+  uint32_t hub = 0;
+
+  bool operator==(const NicPlace&) const = default;
 };
 
-// The hub as the map sees it. No NICs: everything is local (shm).
+// A job's hubs as the map sees them: one hub, or several one after the other (join_hubs). No NICs:
+// everything is local (shm).
 struct HubShape {
-  std::vector<ShardPlace> shards;
-  std::vector<NicPlace> nics;
+  std::vector<ShardPlace> shards;  // By hub, then by the hub's own number.
+  std::vector<NicPlace> nics;      // Likewise.
+
+  bool operator==(const HubShape&) const = default;
 };
+
+constexpr uint32_t kHubCountMax = 256;
+
+// A run of shards: one hub's.
+struct ShardRange {
+  uint32_t first = 0;
+  uint32_t count = 0;
+};
+
+// The shape of a job over several hubs, numbered in this order.
+HubShape join_hubs(std::span<const HubShape> hubs);
+// One hub out of them, as it describes itself: numbered 0. Without shards: there is no such hub.
+HubShape part_of(const HubShape& joined, uint32_t hub);
+ShardRange shards_of(const HubShape& joined, uint32_t hub);
+uint32_t hub_count(const HubShape& joined);
+// invalid_argument: hubs do not count up from 0 in order. For shapes from a peer.
+Status check_shape(const HubShape& joined);
 
 struct Chunk {
   uint32_t tensor = 0;         // Index of the tensor.
   uint64_t first_element = 0;  // Within the tensor; a multiple of chunk_elements.
   uint32_t element_count = 0;  // chunk_elements, or fewer in the tensor's last chunk.
-  uint32_t shard = 0;
-  uint32_t nic = 0;   // Index into HubShape::nics; 0 if there are none.
-  uint32_t slot = 0;  // Dense per shard, in chunk order.
+  uint32_t shard = 0;          // Of all hubs' shards.
+  uint32_t nic = 0;            // Index into HubShape::nics; 0 if there are none.
+  uint32_t slot = 0;           // Dense per shard, in chunk order.
 };
 
 class ChunkMap {

@@ -43,8 +43,8 @@ struct MemoryPlan {
   }
 };
 
-// by_reference: the fabric's trait (shm): no slots, no results.
-MemoryPlan plan_memory(std::span<const TensorSpec> tensors, const ChunkMap& map,
+// Of the hub with these shards. by_reference: the fabric's trait (shm): no slots, no results.
+MemoryPlan plan_memory(std::span<const TensorSpec> tensors, const ChunkMap& map, ShardRange shards,
                        uint32_t rank_count, bool by_reference);
 
 }  // namespace phub::exchange

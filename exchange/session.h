@@ -11,7 +11,13 @@
 //   answer{epoch, links}             ->
 //                                    <-      start{epoch}                when all ranks have
 //                                    answered
+//   probe{nonce}                     ->                                  instead of hello; then
+//                                    <-      probed{hub, listen, ...}    close: choose_address.h
 //   barrier, settings, late, state, leave, heartbeat: at any time, each with its reply.
+//
+// A job over several hubs is a session with each of them. Hubs know nothing of each other: the
+// workers, who have every hub's welcome, name the joined shape in `tensors`, and tell the others
+// with `abort` when they lose one.
 //
 // Bodies are JSON; bulk bytes (fabric bootstraps, tensor state) travel as blobs beside it. The
 // codec (session_codec.h) checks every length and type; nothing here has been trusted yet.
@@ -52,6 +58,10 @@ struct Tensors {
   uint32_t epoch = 0;  // The epoch this starts: the last one + 1.
   std::vector<TensorSpec> table;
   uint64_t digest = 0;  // Of the ChunkMap that this rank computed.
+  // Of a job over several hubs: which of them is spoken to, and all of them. No shards: it is the
+  // only one.
+  uint32_t hub = 0;
+  HubShape hubs;
 };
 struct Answer {
   uint32_t epoch = 0;
@@ -80,12 +90,19 @@ struct StateQuery {
   std::string blob;
 };
 struct Leave {};
+struct Abort {  // This rank gives the job up, and why: the other ranks are told.
+  std::string message;
+};
+struct Probe {  // Asks who is there; needs no secret. The hub answers one, and closes.
+  std::string nonce;
+};
 struct Heartbeat {};  // Both ways.
 
 // Hub to worker.
 struct Challenge {
   std::string nonce;
   bool is_new_job = false;  // The hub does not know this job: send the key that shall guard it.
+  std::string hub;          // "phubd 0.1.0 on node7": for whoever only asks who is there.
 };
 struct Welcome {
   std::string hub;  // "phubd 0.1.0 on node7"
@@ -120,14 +137,21 @@ struct StateReply {
   std::string blob;
 };
 struct Left {};
+struct Probed {
+  std::string hub;                  // "phubd 0.1.0 on node7"
+  uint16_t protocol = 0;            // Its kProtocolVersion.
+  std::string instance;             // 32 bytes, hex: this process of the hub and no other.
+  std::string host_proof;           // prove_host of the nonce; empty: the kernel does not say.
+  std::vector<std::string> listen;  // "shm:///tmp/phub.sock", "tcp://0.0.0.0:7077"; at most 16.
+};
 struct Failure {  // The epoch (aborted) or the connection (anything else) is over.
   uint8_t code = 0;
   std::string message;
 };
 
 using Body = std::variant<Hello, Proof, Tensors, Answer, Barrier, Settings, LateQuery, StateQuery,
-                          Leave, Heartbeat, Challenge, Welcome, Offer, Start, BarrierDone,
-                          SettingsDone, LateReport, StateReply, Left, Failure>;
+                          Leave, Abort, Heartbeat, Challenge, Welcome, Offer, Start, BarrierDone,
+                          SettingsDone, LateReport, StateReply, Left, Failure, Probe, Probed>;
 
 struct Message {
   Body body;

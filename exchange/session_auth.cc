@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <fstream>
 #include <span>
 
 #include "base/check.h"
@@ -32,6 +33,14 @@ void append_field(std::string* out, std::string_view field) {
   out->append(field);
 }
 
+std::string digest_of(std::string_view text) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int digest_bytes = 0;
+  PHUB_CHECK(EVP_Digest(text.data(), text.size(), digest, &digest_bytes, EVP_sha256(), nullptr) ==
+             1);
+  return to_hex({digest, digest_bytes});
+}
+
 }  // namespace
 
 std::string make_nonce() {
@@ -45,11 +54,22 @@ std::string derive_key(std::string_view secret, std::string_view job) {
   append_field(&text, "phub1 key");
   append_field(&text, job);
   append_field(&text, secret);
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int digest_bytes = 0;
-  PHUB_CHECK(EVP_Digest(text.data(), text.size(), digest, &digest_bytes, EVP_sha256(), nullptr) ==
-             1);
-  return to_hex({digest, digest_bytes});
+  return digest_of(text);
+}
+
+std::string read_boot_id() {
+  std::string id;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), id);
+  return id;
+}
+
+std::string prove_host(std::string_view nonce, std::string_view boot_id) {
+  if (boot_id.empty()) return {};
+  std::string text;
+  append_field(&text, "phub1 host");
+  append_field(&text, nonce);
+  append_field(&text, boot_id);
+  return digest_of(text);
 }
 
 std::string prove(std::string_view key, std::string_view hub_nonce, std::string_view worker_nonce,

@@ -19,6 +19,15 @@ std::string derive_key(std::string_view secret, std::string_view job);
 std::string prove(std::string_view key, std::string_view hub_nonce, std::string_view worker_nonce,
                   std::string_view job, uint32_t rank);
 
+// What the kernel calls this run of the machine, the same in all its containers; empty if it does
+// not say.
+std::string read_boot_id();
+
+// Hex SHA-256("phub1 host" | nonce | boot_id), fields length-prefixed: whoever is asked shows on
+// which machine he runs to those who run there, and nobody else learns which it is. Empty for an
+// empty boot id.
+std::string prove_host(std::string_view nonce, std::string_view boot_id);
+
 // In constant time.
 bool is_equal_secret(std::string_view a, std::string_view b);
 

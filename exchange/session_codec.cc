@@ -16,21 +16,22 @@ constexpr std::string_view kMagic = "PHUB";
 
 // The types in the order of Body's alternatives.
 constexpr std::array kTypes = {
-    MessageType::hello,         MessageType::proof,       MessageType::tensors,
-    MessageType::answer,        MessageType::barrier,     MessageType::settings,
-    MessageType::late_query,    MessageType::state_query, MessageType::leave,
-    MessageType::heartbeat,     MessageType::challenge,   MessageType::welcome,
-    MessageType::offer,         MessageType::start,       MessageType::barrier_done,
-    MessageType::settings_done, MessageType::late_report, MessageType::state_reply,
-    MessageType::left,          MessageType::failure,
+    MessageType::hello,        MessageType::proof,         MessageType::tensors,
+    MessageType::answer,       MessageType::barrier,       MessageType::settings,
+    MessageType::late_query,   MessageType::state_query,   MessageType::leave,
+    MessageType::abort,        MessageType::heartbeat,     MessageType::challenge,
+    MessageType::welcome,      MessageType::offer,         MessageType::start,
+    MessageType::barrier_done, MessageType::settings_done, MessageType::late_report,
+    MessageType::state_reply,  MessageType::left,          MessageType::failure,
+    MessageType::probe,        MessageType::probed,
 };
 static_assert(kTypes.size() == std::variant_size_v<Body>);
 
 constexpr std::array<std::string_view, kTypes.size()> kNames = {
-    "hello",         "proof",       "tensors",     "answer", "barrier",
-    "settings",      "late_query",  "state_query", "leave",  "heartbeat",
-    "challenge",     "welcome",     "offer",       "start",  "barrier_done",
-    "settings_done", "late_report", "state_reply", "left",   "failure",
+    "hello",       "proof",       "tensors", "answer",       "barrier",       "settings",
+    "late_query",  "state_query", "leave",   "abort",        "heartbeat",     "challenge",
+    "welcome",     "offer",       "start",   "barrier_done", "settings_done", "late_report",
+    "state_reply", "left",        "failure", "probe",        "probed",
 };
 
 // Index into kTypes; its size if there is no such type.

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -38,15 +39,16 @@ void collect_fds(msghdr& header, std::deque<base::Fd>& fds) {
 
 }  // namespace
 
-SessionStream::SessionStream(base::Fd socket, uint32_t frame_limit)
-    : socket_(std::move(socket)), frame_limit_(frame_limit) {
-  const int flags = ::fcntl(socket_.get(), F_GETFL);
-  PHUB_CHECK(flags >= 0 && ::fcntl(socket_.get(), F_SETFL, flags | O_NONBLOCK) == 0);
+SessionStream::SessionStream(transport::ByteStream stream, uint32_t frame_limit)
+    : stream_(std::move(stream)), frame_limit_(frame_limit) {
+  const int flags = ::fcntl(stream_.fd(), F_GETFL);
+  PHUB_CHECK(flags >= 0 && ::fcntl(stream_.fd(), F_SETFL, flags | O_NONBLOCK) == 0);
 }
 
 Status SessionStream::read(std::vector<Message>& messages) {
-  for (size_t total = 0; total < kReadBytesPerCall;) {
-    PHUB_TRY_ASSIGN(const size_t count, receive_some());
+  for (size_t total = 0;;) {
+    // What TLS has taken from the socket does not make that readable again: it is read to its end.
+    PHUB_TRY_ASSIGN(const size_t count, receive_some(total >= kReadBytesPerCall));
     if (count == 0) break;
     total += count;
     PHUB_TRY(take_frames(messages));
@@ -57,38 +59,57 @@ Status SessionStream::read(std::vector<Message>& messages) {
   return {};
 }
 
-// Bytes received; 0: none are there now.
-Result<size_t> SessionStream::receive_some() {
-  alignas(cmsghdr) char control[CMSG_SPACE(kKernelFdsMax * sizeof(int))];
-  std::array<std::byte, kReadBytes> bytes;
+// As recv(), and takes the descriptors that came along.
+ssize_t SessionStream::receive_bytes(std::span<std::byte> bytes, bool only_buffered,
+                                     bool* has_lost_fds) {
   iovec place{bytes.data(), bytes.size()};
+  if (only_buffered) return stream_.receive_buffered({&place, 1});
+  if (!stream_.is_plain()) return stream_.receive({&place, 1});
+  alignas(cmsghdr) char control[CMSG_SPACE(kKernelFdsMax * sizeof(int))];
   msghdr header{};
   header.msg_iov = &place;
   header.msg_iovlen = 1;
   header.msg_control = control;
   header.msg_controllen = sizeof(control);
+  const ssize_t count = ::recvmsg(stream_.fd(), &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (count < 0) return count;
+  collect_fds(header, inbox_fds_);
+  *has_lost_fds = (header.msg_flags & MSG_CTRUNC) != 0;
+  return count;
+}
 
+// Bytes received; 0: none are there now.
+Result<size_t> SessionStream::receive_some(bool only_buffered) {
+  std::array<std::byte, kReadBytes> bytes;
+  bool has_lost_fds = false;
   ssize_t count = 0;
   do {
-    count = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    count = receive_bytes(bytes, only_buffered, &has_lost_fds);
   } while (count < 0 && errno == EINTR);
   if (count < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return size_t{0};
-    return over(Code::unavailable, base::errno_text());
+    const Code code = errno == EPROTO ? Code::permission_denied : Code::unavailable;
+    return over(code, stream_.failure());
   }
-  collect_fds(header, inbox_fds_);
   inbox_.insert(inbox_.end(), bytes.begin(), bytes.begin() + count);
-  if (count == 0) {
-    const std::string where =
-        inbox_.empty() ? "" : " after " + std::to_string(inbox_.size()) + " bytes of a frame";
-    return over(Code::unavailable, "closed by the peer" + where);
-  }
-  if ((header.msg_flags & MSG_CTRUNC) != 0) {
+  if (count == 0) return explain_end();
+  if (has_lost_fds) {
     return over(Code::invalid_argument,
                 "descriptors were lost: the peer sent too many, or this process has no room for "
                 "more; raise the limit with `ulimit -n`");
   }
   return static_cast<size_t>(count);
+}
+
+Status SessionStream::explain_end() const {
+  // A TLS alert, of any version of TLS: the answer to bytes that are no handshake.
+  constexpr std::array kAlert = {std::byte{0x15}, std::byte{0x03}};
+  if (inbox_.size() >= kAlert.size() && std::equal(kAlert.begin(), kAlert.end(), inbox_.begin())) {
+    return over(Code::unavailable, "the peer speaks TLS; connect to it by tls://, not tcp://");
+  }
+  const std::string where =
+      inbox_.empty() ? "" : " after " + std::to_string(inbox_.size()) + " bytes of a frame";
+  return over(Code::unavailable, "closed by the peer" + where);
 }
 
 Status SessionStream::take_frames(std::vector<Message>& messages) {
@@ -141,33 +162,38 @@ void SessionStream::queue(Message&& message) {
   queued_bytes_ += frame.bytes.size();
 }
 
+// As send(), with the descriptors that belong to the frame.
+ssize_t SessionStream::send_bytes(Outgoing& frame) {
+  const iovec place{frame.bytes.data() + frame.sent, frame.bytes.size() - frame.sent};
+  if (frame.fds.empty()) return stream_.send({&place, 1});
+  PHUB_CHECK(frame.fds.size() <= kFrameFdsMax && stream_.is_plain());
+  alignas(cmsghdr) char control[CMSG_SPACE(kFrameFdsMax * sizeof(int))] = {};
+  msghdr header{};
+  header.msg_iov = const_cast<iovec*>(&place);
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = CMSG_SPACE(frame.fds.size() * sizeof(int));
+  cmsghdr* const part = CMSG_FIRSTHDR(&header);
+  part->cmsg_level = SOL_SOCKET;
+  part->cmsg_type = SCM_RIGHTS;
+  part->cmsg_len = CMSG_LEN(frame.fds.size() * sizeof(int));
+  for (size_t i = 0; i < frame.fds.size(); ++i) {
+    const int fd = frame.fds[i].get();
+    std::memcpy(CMSG_DATA(part) + i * sizeof(int), &fd, sizeof(int));
+  }
+  return ::sendmsg(stream_.fd(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 Status SessionStream::write() {
-  while (!outbox_.empty()) {
-    Outgoing& frame = outbox_.front();
-    alignas(cmsghdr) char control[CMSG_SPACE(kFrameFdsMax * sizeof(int))] = {};
-    iovec place{frame.bytes.data() + frame.sent, frame.bytes.size() - frame.sent};
-    msghdr header{};
-    header.msg_iov = &place;
-    header.msg_iovlen = 1;
-    if (!frame.fds.empty()) {
-      PHUB_CHECK(frame.fds.size() <= kFrameFdsMax);
-      header.msg_control = control;
-      header.msg_controllen = CMSG_SPACE(frame.fds.size() * sizeof(int));
-      cmsghdr* const part = CMSG_FIRSTHDR(&header);
-      part->cmsg_level = SOL_SOCKET;
-      part->cmsg_type = SCM_RIGHTS;
-      part->cmsg_len = CMSG_LEN(frame.fds.size() * sizeof(int));
-      for (size_t i = 0; i < frame.fds.size(); ++i) {
-        const int fd = frame.fds[i].get();
-        std::memcpy(CMSG_DATA(part) + i * sizeof(int), &fd, sizeof(int));
-      }
-    }
-    const ssize_t count = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (has_unsent()) {
+    const ssize_t count = outbox_.empty() ? stream_.send({}) : send_bytes(outbox_.front());
     if (count < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return {};
-      return over(Code::unavailable, "send: " + base::errno_text());
+      return over(Code::unavailable, "send: " + stream_.failure());
     }
+    if (outbox_.empty()) continue;
+    Outgoing& frame = outbox_.front();
     frame.fds.clear();  // They are in the socket now.
     frame.sent += static_cast<size_t>(count);
     queued_bytes_ -= static_cast<size_t>(count);

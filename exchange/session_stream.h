@@ -1,4 +1,5 @@
-// Session messages over a nonblocking Unix stream socket, with the descriptors that belong to them.
+// Session messages over a stream: a Unix socket with the descriptors that belong to them, a TCP
+// connection, or TLS over one.
 //
 // No thread and no clock: the owner polls fd() and calls read and write. Heartbeats pass through as
 // ordinary messages. What a peer can make this side hold is bounded: one frame of at most
@@ -16,16 +17,17 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "exchange/session.h"
+#include "transport/byte_stream.h"
 
 namespace phub::exchange {
 
 // Thread-safety: none.
 class SessionStream {
  public:
-  // socket: connected, SOCK_STREAM; made nonblocking here.
-  SessionStream(base::Fd socket, uint32_t frame_limit);
+  // stream: connected; made nonblocking here.
+  SessionStream(transport::ByteStream stream, uint32_t frame_limit);
 
-  int fd() const { return socket_.get(); }
+  int fd() const { return stream_.fd(); }
   // Holds from the next frame whose header is read. Frames that one read() returns together were
   // all held to the limit of before: raise it only when the peer waits for an answer.
   void set_frame_limit(uint32_t frame_limit) { frame_limit_ = frame_limit; }
@@ -39,7 +41,12 @@ class SessionStream {
   void queue(Message&& message);
   // Sends what the socket takes now. unavailable: the connection is over.
   Status write();
-  bool wants_write() const { return !outbox_.empty(); }
+  // write() can get on when the socket is writable. Not in the middle of a TLS handshake, where
+  // what is queued waits for the peer's words: has_unsent() is true then, too.
+  bool wants_write() const {
+    return stream_.has_unsent() || (!outbox_.empty() && stream_.is_established());
+  }
+  bool has_unsent() const { return stream_.has_unsent() || !outbox_.empty(); }
   size_t queued_bytes() const { return queued_bytes_; }
 
  private:
@@ -49,11 +56,14 @@ class SessionStream {
     std::vector<base::Fd> fds;  // Travel with the frame's first byte.
   };
 
-  Result<size_t> receive_some();
+  Result<size_t> receive_some(bool only_buffered);
+  ssize_t receive_bytes(std::span<std::byte> bytes, bool only_buffered, bool* has_lost_fds);
+  ssize_t send_bytes(Outgoing& frame);
+  Status explain_end() const;
   Status take_frames(std::vector<Message>& messages);
   Status check_surplus_fds() const;
 
-  base::Fd socket_;
+  transport::ByteStream stream_;
   uint32_t frame_limit_;
   std::vector<std::byte> inbox_;  // Bytes of frames not yet whole.
   std::deque<base::Fd> inbox_fds_;

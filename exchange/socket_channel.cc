@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <deque>
 #include <limits>
@@ -27,10 +28,10 @@ constexpr milliseconds kFlushTime{200};
 
 class SocketChannel final : public SessionChannel {
  public:
-  SocketChannel(base::Fd socket, base::Fd wake, base::Fd news)
+  SocketChannel(transport::ByteStream stream, base::Fd wake, base::Fd news)
       : wake_(std::move(wake)),
         news_(std::move(news)),
-        stream_(std::move(socket), kFrameBytesMax),
+        stream_(std::move(stream), kFrameBytesMax),
         thread_("phub-session", -1, [this] { run(); }) {}
 
   ~SocketChannel() override {
@@ -219,21 +220,41 @@ void SocketChannel::end(const Status& why) {
   base::signal_event(news_.get());
 }
 
+// Before anything else, so that what is wrong with certificates is said where the caller waits.
+Status shake_hands(transport::ByteStream& stream, base::Instant deadline) {
+  while (stream.handshake() != 0) {
+    if (errno == EPROTO) return Status(Code::permission_denied, stream.failure());
+    if (errno != EAGAIN) return Status(Code::unavailable, "TLS: " + stream.failure());
+    pollfd wait = {stream.fd(), POLLIN, 0};
+    if (stream.has_unsent()) wait.events |= POLLOUT;
+    const nanoseconds left = deadline - base::now();
+    if (left.count() <= 0) {
+      return Status(Code::timed_out, "TLS: the hub did not finish the handshake in time");
+    }
+    ::poll(&wait, 1, static_cast<int>(std::chrono::ceil<milliseconds>(left).count()));
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<std::unique_ptr<SessionChannel>> make_session(base::Fd socket) {
+Result<std::unique_ptr<SessionChannel>> make_session(transport::ByteStream stream) {
   PHUB_TRY_ASSIGN(base::Fd wake, base::make_event_fd());
   PHUB_TRY_ASSIGN(base::Fd news, base::make_event_fd());
   return std::unique_ptr<SessionChannel>(
-      std::make_unique<SocketChannel>(std::move(socket), std::move(wake), std::move(news)));
+      std::make_unique<SocketChannel>(std::move(stream), std::move(wake), std::move(news)));
 }
 
-Result<std::unique_ptr<SessionChannel>> connect_session(const Address& hub, milliseconds timeout) {
+Result<std::unique_ptr<SessionChannel>> connect_session(const Address& hub, milliseconds timeout,
+                                                        const transport::TlsContext* tls) {
   const base::Instant deadline = base::now() + timeout;
   PHUB_TRY_ASSIGN(base::Fd socket, hub.is_local()
                                        ? connect_unix(hub.socket_path, deadline)
                                        : transport::connect_tcp(hub.host_port, deadline));
-  return make_session(std::move(socket));
+  if (tls == nullptr) return make_session(transport::ByteStream(std::move(socket)));
+  PHUB_TRY_ASSIGN(transport::ByteStream stream, tls->wrap(std::move(socket)));
+  PHUB_TRY(shake_hands(stream, deadline));
+  return make_session(std::move(stream));
 }
 
 }  // namespace phub::exchange

@@ -83,7 +83,8 @@ uint64_t plan_bytes(const Case& one) {
   const std::vector<TensorSpec> specs = tensor_specs(one);
   const auto map = exchange::ChunkMap::build(specs, one.chunk_elements(), shape);
   return map.ok()
-             ? exchange::plan_memory(specs, *map, one.workers, one.fabric == "shm").total_bytes()
+             ? exchange::plan_memory(specs, *map, {0, one.shards}, one.workers, one.fabric == "shm")
+                   .total_bytes()
              : 0;
 }
 

@@ -54,9 +54,10 @@ class ShardBench {
     spec.count = uint64_t{chunks} * chunk_elements;
     epoch->tensors = {spec};
     epoch->states.resize(1);
-    epoch->completed_rounds = std::vector<base::Counter>(1);
+    epoch->counters = std::vector<hub::JobCounters>(1);
     exchange::HubShape shape;
     shape.shards.resize(1);
+    epoch->shards = {0, 1};
     PHUB_TRY_ASSIGN(epoch->map, exchange::ChunkMap::build(epoch->tensors, chunk_elements, shape));
     chunks_ = chunks;
 

@@ -30,6 +30,9 @@ class Admin {
   virtual Status remove_job(const std::string& job, const std::string& reason) = 0;
   // No new jobs and no new ranks; running jobs go on. The hub ends when the last job has.
   virtual Status drain() = 0;
+  // Cancels a drain that has not ended the hub yet. Jobs that it has ended stay ended.
+  // failed_precondition: the hub is being stopped.
+  virtual Status undrain() = 0;
   // Ends at once: all ranks get an error naming the hub.
   virtual Status stop() = 0;
 };

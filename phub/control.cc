@@ -44,6 +44,8 @@ void Control::on_message(SessionId id, exchange::Message message) {
     on_state(id, *job, std::move(*state));
   } else if (std::holds_alternative<exchange::Leave>(message.body)) {
     on_leave(id, *job, rank);
+  } else if (const auto* abort = std::get_if<exchange::Abort>(&message.body)) {
+    on_abort(id, *job, rank, *abort);
   } else {
     const Status broken(Code::invalid_argument, "a hub's message came from a worker");
     refuse(id, broken);
@@ -263,7 +265,7 @@ Result<std::string> Control::map_text(const std::string& name) const {
     return Status(Code::failed_precondition,
                   "job \"" + name + "\" has no map yet: its ranks have not agreed on tensors");
   }
-  return exchange::to_text(job->epoch->map, job->epoch->tensors, options_.shape);
+  return exchange::to_text(job->epoch->map, job->epoch->tensors, job->epoch->hubs);
 }
 
 Status Control::remove_job(const std::string& name, const std::string& reason) {
@@ -283,6 +285,17 @@ void Control::drain() {
     if (!job.has_sessions()) idle.push_back(name);
   }
   for (const std::string& name : idle) erase_if_over(name);
+}
+
+void Control::undrain() { is_draining_ = false; }
+
+void Control::set_limits(const HubLimits& limits) {
+  options_.memory_limit_bytes = limits.memory_limit_bytes;
+  options_.job_memory_limit_bytes = limits.job_memory_limit_bytes;
+  options_.jobs_max = limits.jobs_max;
+  options_.peer_timeout = limits.peer_timeout;
+  options_.join_timeout = limits.join_timeout;
+  options_.allow_create = limits.allow_create;
 }
 
 void Control::stop(const std::string& reason) {

@@ -48,6 +48,17 @@ struct ControlOptions {
   std::chrono::seconds rejoin_window{600};
 };
 
+// What an operator may change while the hub runs.
+struct HubLimits {
+  uint64_t memory_limit_bytes = UINT64_MAX;
+  uint64_t job_memory_limit_bytes = UINT64_MAX;
+  uint32_t jobs_max = 64;
+  uint32_t sessions_max = 4096;
+  std::chrono::milliseconds peer_timeout{5000};
+  std::chrono::milliseconds join_timeout{60'000};
+  bool allow_create = true;
+};
+
 class Control {
  public:
   Control(ControlOptions options, std::vector<Shard*> shards, SessionPort* port);
@@ -69,6 +80,9 @@ class Control {
   Status create_job(const JobSpec& spec);
   Status remove_job(const std::string& job, const std::string& reason);
   void drain();
+  void undrain();  // What drain() has ended stays ended.
+  // Holds for what begins from now on; what runs keeps what it was given.
+  void set_limits(const HubLimits& limits);
   // Tells every rank that the hub is going, and forgets all jobs.
   void stop(const std::string& reason);
   // Draining, and no job is left.
@@ -111,7 +125,9 @@ class Control {
   // control_epoch.cc: tensors, offer, answer, start.
   void on_tensors(SessionId id, Session& session, exchange::Tensors tensors);
   Status propose(Job& job, uint32_t rank, exchange::Tensors tensors);
-  Status check_clip(std::span<const TensorSpec> table) const;
+  Status check_hubs(const exchange::Tensors& tensors) const;
+  Status compare_proposals(const Job& job, uint32_t rank, const exchange::Tensors& tensors) const;
+  Status check_clip(std::span<const TensorSpec> table, uint32_t hub_count) const;
   void begin_epoch_if_agreed(Job& job);
   Result<std::shared_ptr<const Epoch>> make_epoch(Job& job);
   Status make_states(Job& job, Epoch& epoch);
@@ -130,9 +146,10 @@ class Control {
   std::string waiting_text(const Job& job) const;
   void on_state(SessionId id, Job& job, exchange::StateQuery query);
   void on_leave(SessionId id, Job& job, uint32_t rank);
+  void on_abort(SessionId id, Job& job, uint32_t rank, const exchange::Abort& abort);
   void on_left(Job& job, uint32_t rank);
 
-  const ControlOptions options_;
+  ControlOptions options_;
   const std::vector<Shard*> shards_;
   SessionPort* const port_;
   Tasks tasks_;

@@ -35,22 +35,20 @@ Status Control::propose(Job& job, uint32_t rank, exchange::Tensors tensors) {
                   "tensors for epoch " + std::to_string(tensors.epoch) + " came while job \"" +
                       job.spec.name + "\" is in epoch " + std::to_string(job.epoch_number));
   }
+  if (tensors.hubs.shards.empty()) tensors.hubs = options_.shape;  // It is the only one.
   if (job.proposal.empty()) {
-    PHUB_TRY(check_clip(tensors.table));
+    PHUB_TRY(check_hubs(tensors));
+    PHUB_TRY(check_clip(tensors.table, exchange::hub_count(tensors.hubs)));
     PHUB_TRY_ASSIGN(job.proposed_map, exchange::ChunkMap::build(
-                                          tensors.table, job.spec.chunk_elements, options_.shape));
+                                          tensors.table, job.spec.chunk_elements, tensors.hubs));
     PHUB_TRY(job.proposed_map.verify(tensors.table));
     job.proposal = std::move(tensors.table);
+    job.proposed_hubs = std::move(tensors.hubs);
+    job.proposed_hub = tensors.hub;
     if (job.state == JobState::running) job.waiting_since = now_;
     job.proposer = rank;
   } else {
-    const std::string difference =
-        table_difference(tensors.table, rank, job.proposal, job.proposer);
-    if (!difference.empty()) {
-      return Status(Code::invalid_argument, "ranks disagree on the tensors of job \"" +
-                                                job.spec.name + "\": " + difference +
-                                                "; register the same tensors on every rank");
-    }
+    PHUB_TRY(compare_proposals(job, rank, tensors));
   }
   if (tensors.digest != job.proposed_map.digest()) {
     return Status(Code::internal,
@@ -60,11 +58,47 @@ Status Control::propose(Job& job, uint32_t rank, exchange::Tensors tensors) {
   return {};
 }
 
-Status Control::check_clip(std::span<const TensorSpec> table) const {
+// Every hub is told all hubs' shapes by workers; its own it knows.
+Status Control::check_hubs(const exchange::Tensors& tensors) const {
+  if (exchange::part_of(tensors.hubs, tensors.hub) == options_.shape) return {};
+  const exchange::ShardRange said = exchange::shards_of(tensors.hubs, tensors.hub);
+  return Status(Code::internal, "the worker says that hub " + std::to_string(tensors.hub) +
+                                    " of the job, this one, has " + std::to_string(said.count) +
+                                    " shards, placed otherwise than its " +
+                                    std::to_string(options_.shape.shards.size()) +
+                                    ": was the hub started anew meanwhile? connect again");
+}
+
+Status Control::compare_proposals(const Job& job, uint32_t rank,
+                                  const exchange::Tensors& tensors) const {
+  if (tensors.hub != job.proposed_hub || tensors.hubs != job.proposed_hubs) {
+    return Status(Code::invalid_argument,
+                  "ranks disagree on the hubs of job \"" + job.spec.name +
+                      "\": this one is number " + std::to_string(tensors.hub) + " of " +
+                      std::to_string(exchange::hub_count(tensors.hubs)) + " for rank " +
+                      std::to_string(rank) + " and number " + std::to_string(job.proposed_hub) +
+                      " of " + std::to_string(exchange::hub_count(job.proposed_hubs)) +
+                      " for rank " + std::to_string(job.proposer) +
+                      "; list the same hubs in the same order on every rank");
+  }
+  const std::string difference = table_difference(tensors.table, rank, job.proposal, job.proposer);
+  if (difference.empty()) return {};
+  return Status(Code::invalid_argument, "ranks disagree on the tensors of job \"" + job.spec.name +
+                                            "\": " + difference +
+                                            "; register the same tensors on every rank");
+}
+
+Status Control::check_clip(std::span<const TensorSpec> table, uint32_t hub_count) const {
   float limit = 0;
   for (const TensorSpec& tensor : table) {
     const float clip = tensor.optimizer.clip_global_norm;
     if (clip == 0) continue;
+    if (hub_count > 1) {
+      return Status(Code::unimplemented,
+                    "tensor \"" + tensor.name + "\": clip_global_norm needs the norms of all " +
+                        "chunks at one hub, but the job has " + std::to_string(hub_count) +
+                        "; use one hub, or clip in the trainer");
+    }
     if (limit != 0 && clip != limit) {
       return Status(Code::invalid_argument,
                     "tensor \"" + tensor.name + "\": clip_global_norm " + std::to_string(clip) +
@@ -101,7 +135,10 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
   epoch->job_name = job.spec.name;
   epoch->number = job.epoch_number + 1;
   epoch->rank_count = job.spec.rank_count;
-  epoch->completed_rounds = std::vector<base::Counter>(shards_.size());
+  epoch->counters = std::vector<JobCounters>(shards_.size());
+  epoch->hubs = job.proposed_hubs;
+  epoch->hub = job.proposed_hub;
+  epoch->shards = exchange::shards_of(epoch->hubs, epoch->hub);
   epoch->tensors = job.proposal;
   epoch->settings = job.settings;
   epoch->map = std::move(job.proposed_map);
@@ -111,8 +148,8 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
         const transport::Traits traits = shards_[0]->fabric(member.fabric).traits();
         return traits.by_reference && traits.windows;
       });
-  const exchange::MemoryPlan plan =
-      exchange::plan_memory(epoch->tensors, epoch->map, epoch->rank_count, by_reference);
+  const exchange::MemoryPlan plan = exchange::plan_memory(epoch->tensors, epoch->map, epoch->shards,
+                                                          epoch->rank_count, by_reference);
   const uint64_t used = memory_used() - job.memory.total_bytes();
   const uint64_t limit =
       std::min(options_.job_memory_limit_bytes, options_.memory_limit_bytes - used);

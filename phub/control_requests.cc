@@ -230,6 +230,18 @@ void Control::on_leave(SessionId id, Job& job, uint32_t rank) {
       });
 }
 
+// The rank has lost another hub of the job, say: whoever is here hears that, and not just that the
+// rank has gone.
+void Control::on_abort(SessionId id, Job& job, uint32_t rank, const exchange::Abort& abort) {
+  if (job.state == JobState::forming) {  // Its place is free again.
+    port_->close(id);
+    return on_close(id, Status(Code::unavailable, abort.message));
+  }
+  fail_job(job, kNobody,
+           Status(Code::aborted, job.describe(rank) + " of job \"" + job.spec.name +
+                                     "\" gave up: " + abort.message));
+}
+
 void Control::on_left(Job& job, uint32_t rank) {
   Member& member = job.members[rank];
   const SessionId session = member.session;

@@ -53,23 +53,33 @@ struct ClipState {
 // clip_grad_norm_, limit / (norm + 1e-6), never above 1.
 float clip_scale(double squared_norm, float limit);
 
+// What one shard did for one job in one epoch; only that shard's thread writes it, so that it has a
+// cache line of its own.
+struct alignas(64) JobCounters {
+  base::Counter rounds;  // Chunk rounds completed.
+  base::Counter pushed_bytes, replied_bytes;
+};
+
 struct Epoch {
   JobId job = JobId{0};
   std::string job_name;
   uint32_t number = 0;
   uint32_t rank_count = 0;
   std::vector<TensorSpec> tensors;
+  exchange::HubShape hubs;      // All hubs of the job; often this one alone.
+  uint32_t hub = 0;             // This one among them,
+  exchange::ShardRange shards;  // and its shards among those of the map.
   exchange::ChunkMap map;
   std::optional<StepSettings> settings;              // Rank 0's last of the epoch before.
   std::vector<std::shared_ptr<TensorState>> states;  // Per tensor; null without an optimizer.
   std::shared_ptr<ClipState> clip;                   // Null unless a tensor clips.
-  // Chunk rounds completed, by shard: each shard writes its own.
-  mutable std::vector<base::Counter> completed_rounds;
+  mutable std::vector<JobCounters> counters;         // By shard of this hub.
 
-  uint64_t rounds() const {
-    uint64_t sum = 0;
-    for (const base::Counter& counter : completed_rounds) sum += counter.get();
-    return sum;
+  // Over all shards: sum(&JobCounters::rounds).
+  uint64_t sum(base::Counter JobCounters::*counter) const {
+    uint64_t total = 0;
+    for (const JobCounters& of_shard : counters) total += (of_shard.*counter).get();
+    return total;
   }
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <mutex>
 
 #include "base/log.h"
 #include "base/random.h"
@@ -82,11 +83,17 @@ Status status_of_http(int http, const Request& request) {
 // The members of an httplib server plus what its handlers need.
 class Routes {
  public:
-  Routes(Admin& admin, std::string token) : admin_(admin), token_(std::move(token)) {}
+  Routes(Admin& admin, const HttpOptions& options)
+      : admin_(admin), program_(options.program), token_(options.token) {}
+
+  void set_token(const std::string& token) {
+    const std::scoped_lock lock(mutex_);
+    token_ = token;
+  }
 
   void add_to(httplib::Server& server) {
-    server.Get("/healthz",
-               [](const Request&, Response& response) { response.set_content("ok\n", kText); });
+    server.Get("/healthz", handler(&Routes::healthz));
+    server.Get("/readyz", handler(&Routes::readyz));
     server.Get("/metrics", handler(&Routes::metrics));
     server.Get("/v1/version", handler(&Routes::version));
     server.Get("/v1/status", handler(&Routes::status));
@@ -97,7 +104,11 @@ class Routes {
     server.Post("/v1/jobs", guarded(&Routes::create));
     server.Delete(kJobPath, guarded(&Routes::remove));
     server.Post("/v1/drain", guarded(&Routes::drain));
+    server.Post("/v1/undrain", guarded(&Routes::undrain));
     server.Post("/v1/stop", guarded(&Routes::stop));
+    server.Post("/v1/reload", guarded(&Routes::reload));
+    server.Get("/v1/log-level", handler(&Routes::log_level));
+    server.Put("/v1/log-level", guarded(&Routes::set_log_level));
   }
 
  private:
@@ -133,11 +144,26 @@ class Routes {
       if (!status.ok()) answer_error(status, response);
     };
   }
-  bool is_authorized(const Request& request) const {
+  bool is_authorized(const Request& request) {
+    const std::scoped_lock lock(mutex_);
     if (token_.empty()) return true;
     return exchange::is_equal_secret(request.get_header_value("Authorization"), "Bearer " + token_);
   }
 
+  // A hub that answers is alive, draining or not; one whose control thread is stuck is not.
+  Status healthz(const Request&, Response& response) {
+    PHUB_TRY_ASSIGN(const HubSnapshot hub, admin_.snapshot());
+    response.set_content(hub.is_draining ? "draining\n" : "ok\n", kText);
+    return Status();
+  }
+  Status readyz(const Request&, Response& response) {
+    PHUB_TRY_ASSIGN(const HubSnapshot hub, admin_.snapshot());
+    if (hub.is_draining) {
+      return Status(Code::unavailable, "the hub is draining: it takes no new jobs and ranks");
+    }
+    response.set_content("ready\n", kText);
+    return Status();
+  }
   Status metrics(const Request&, Response& response) {
     PHUB_TRY_ASSIGN(const HubSnapshot hub, admin_.snapshot());
     std::vector<JobLateness> lateness;
@@ -214,6 +240,36 @@ class Routes {
                          kJson);
     return Status();
   }
+  Status undrain(const Request&, Response& response) {
+    PHUB_TRY(admin_.undrain());
+    response.set_content(done_to_json("maintenance is cancelled: the hub takes jobs and ranks"),
+                         kJson);
+    return Status();
+  }
+  Status needs_program() const {
+    if (program_ != nullptr) return Status();
+    return Status(Code::unimplemented,
+                  "this hub was not started by phubd: it has no "
+                  "configuration and no log of its own");
+  }
+  Status reload(const Request&, Response& response) {
+    PHUB_TRY(needs_program());
+    PHUB_TRY_ASSIGN(const config::HubReload reload, program_->reload());
+    response.set_content(to_json(reload), kJson);
+    return Status();
+  }
+  Status log_level(const Request&, Response& response) {
+    PHUB_TRY(needs_program());
+    response.set_content(log_level_to_json(program_->log_level()), kJson);
+    return Status();
+  }
+  Status set_log_level(const Request& request, Response& response) {
+    PHUB_TRY(needs_program());
+    PHUB_TRY_ASSIGN(const base::LogLevel level, parse_new_log_level(request.body));
+    program_->set_log_level(level);
+    response.set_content(log_level_to_json(level), kJson);
+    return Status();
+  }
   Status stop(const Request&, Response& response) {
     PHUB_TRY(admin_.stop());
     response.set_content(done_to_json("stopping"), kJson);
@@ -221,7 +277,9 @@ class Routes {
   }
 
   Admin& admin_;
-  const std::string token_;
+  ProgramAdmin* const program_;
+  std::mutex mutex_;
+  std::string token_;  // Guarded by mutex_.
 };
 
 // listener: becomes the listening socket when the server binds.
@@ -254,7 +312,7 @@ void set_limits(httplib::Server& server, int& listener) {
 
 struct HttpServer::State {
   State(Admin& admin, const HttpOptions& options)
-      : routes(admin, options.token), address(options.address) {}
+      : routes(admin, options), address(options.address) {}
 
   Routes routes;
   httplib::Server server;
@@ -269,6 +327,8 @@ HttpServer::~HttpServer() {
   state_->server.stop();
   state_->thread.join();
 }
+
+void HttpServer::set_token(const std::string& token) { state_->routes.set_token(token); }
 
 const base::HostPort& HttpServer::address() const { return state_->address; }
 

@@ -6,9 +6,11 @@
 #include <array>
 #include <future>
 
+#include "base/local_address.h"
 #include "base/log.h"
 #include "base/try.h"
 #include "config/topology.h"
+#include "exchange/listen_address.h"
 #include "transport/open.h"
 
 namespace phub::hub {
@@ -34,6 +36,31 @@ std::vector<exchange::Address> first_of_each_fabric(const std::vector<exchange::
   return firsts;
 }
 
+// What a shard's door to this fabric must know; all shards share the range of ports.
+transport::FabricOptions door_options(const config::HubConfig& config,
+                                      const std::vector<exchange::Address>& listen,
+                                      const std::string& fabric, const std::string& advertise) {
+  transport::FabricOptions options;
+  std::vector<std::string> hosts = exchange::link_hosts(listen, fabric);
+  options.tcp.listen = base::HostPort{hosts.front(), config.port_first};
+  options.tcp.also_listen.assign(hosts.begin() + 1, hosts.end());
+  options.tcp.port_last = config.port_last;
+  options.tcp.advertise = advertise;
+  return options;
+}
+
+HubLimits limits_of(const config::HubConfig& config) {
+  HubLimits limits;
+  limits.memory_limit_bytes = config.memory_limit_bytes;
+  limits.job_memory_limit_bytes = config.job_memory_limit_bytes;
+  limits.jobs_max = config.jobs_max;
+  limits.sessions_max = config.sessions_max;
+  limits.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
+  limits.join_timeout = std::chrono::milliseconds(config.join_timeout_ms);
+  limits.allow_create = config.can_workers_create;
+  return limits;
+}
+
 }  // namespace
 
 const char* version() { return PHUB_VERSION; }
@@ -55,14 +82,23 @@ Result<exchange::HubShape> Hub::make_shape(const config::HubConfig& config) {
 }
 
 Status Hub::build(const config::HubConfig& config) {
+  const std::vector<base::LocalAddress> machine = base::local_addresses();
   PHUB_TRY_ASSIGN(const std::vector<exchange::Address> listen,
-                  exchange::parse_addresses(config.listen));
+                  exchange::parse_listen(config.listen, machine));
+  PHUB_TRY_ASSIGN(const std::string advertise,
+                  exchange::parse_advertise(config.advertise, machine));
   PHUB_TRY_ASSIGN(exchange::HubShape shape, make_shape(config));
 
   SessionServerOptions server;
   server.listen = listen;
   server.peer_timeout = std::chrono::milliseconds(config.peer_timeout_ms);
   server.sessions_max = config.sessions_max;
+  if (!config.tls_cert.empty()) {
+    PHUB_TRY_ASSIGN(server.tls, transport::TlsContext::for_hub(
+                                    {config.tls_client_ca, config.tls_cert, config.tls_key}));
+  }
+  server.advertise = advertise;
+  server.name = name_ = std::string("phubd ") + version() + " on " + host_name();
   server.socket_access.mode = config.socket_mode;
   if (config.socket_group) server.socket_access.group = *config.socket_group;
   PHUB_TRY_ASSIGN(server_, SessionServer::listen(server));
@@ -75,10 +111,10 @@ Status Hub::build(const config::HubConfig& config) {
   for (uint32_t i = 0; i < shape.shards.size(); ++i) {
     std::vector<std::unique_ptr<transport::Fabric>> fabrics;
     for (const exchange::Address& address : fabric_addresses) {
-      transport::FabricOptions fabric_options;
-      fabric_options.tcp.listen = base::HostPort{address.host_port.host, 0};
+      transport::FabricOptions door = door_options(config, listen, address.fabric, advertise);
+      if (address.is_encrypted()) door.tcp.tls = server.tls;
       PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> fabric,
-                      transport::open_fabric(address.fabric, fabric_options));
+                      transport::open_fabric(address.fabric, door));
       fabrics.push_back(std::move(fabric));
     }
     shards_.push_back(
@@ -91,8 +127,7 @@ Status Hub::build(const config::HubConfig& config) {
   ControlOptions options;
   options.version = version();
   options.host = host_name();
-  options.name = "phubd " + options.version + " on " + options.host;
-  name_ = options.name;
+  options.name = name_;
   options.shape = shape;
   for (const exchange::Address& address : fabric_addresses) {
     options.fabric_names.push_back(address.fabric);
@@ -206,6 +241,28 @@ Status Hub::remove_job(const std::string& job, const std::string& reason) {
 Status Hub::drain() {
   control_->tasks().post([this] { control_->drain(); });
   return {};
+}
+
+Status Hub::undrain() {
+  if (is_stopping_.load(std::memory_order_acquire)) {
+    return Status(Code::failed_precondition, name_ + " is being stopped; start it again");
+  }
+  return ask_control<Status>([this] {
+    control_->undrain();
+    return Status();
+  });
+}
+
+Status Hub::change(const config::HubConfig& config) {
+  const HubLimits limits = limits_of(config);
+  for (const std::unique_ptr<Runner>& runner : runners_) {
+    runner->set_idle_spin(std::chrono::microseconds(config.idle_spin_us));
+  }
+  return ask_control<Status>([this, limits] {
+    server_->set_limits(limits);
+    control_->set_limits(limits);
+    return Status();
+  });
 }
 
 Status Hub::stop() {

@@ -39,12 +39,16 @@ class Hub : public Admin {
   // Returns when the hub has ended: after stop(), or after drain() when the last job is over.
   Status wait();
 
+  // Takes over what can change while the hub runs (HubOption::can_reload); ignores the rest.
+  Status change(const config::HubConfig& config);
+
   Result<HubSnapshot> snapshot() override;
   Result<std::vector<LateSnapshot>> late(const std::string& job) override;
   Result<std::string> map_text(const std::string& job) override;
   Status create_job(const JobSpec& spec) override;
   Status remove_job(const std::string& job, const std::string& reason) override;
   Status drain() override;
+  Status undrain() override;
   Status stop() override;
 
  private:

@@ -111,8 +111,12 @@ JobSnapshot Job::snapshot(std::span<const std::string> fabric_names) const {
     result.tensor_count = static_cast<uint32_t>(epoch->tensors.size());
     for (const TensorSpec& tensor : epoch->tensors) result.element_count += tensor.count;
     result.chunk_count = static_cast<uint32_t>(epoch->map.chunks().size());
+    result.hub = epoch->hub;
+    result.hub_count = exchange::hub_count(epoch->hubs);
     result.imbalance = epoch->map.imbalance();
-    result.rounds = epoch->rounds();
+    result.rounds = epoch->sum(&JobCounters::rounds);
+    result.pushed_bytes = epoch->sum(&JobCounters::pushed_bytes);
+    result.replied_bytes = epoch->sum(&JobCounters::replied_bytes);
   }
   for (uint32_t rank = 0; rank < members.size(); ++rank) {
     const Member& member = members[rank];

@@ -46,6 +46,8 @@ struct Job {
   // What the first proposer of the next epoch said; the others must say the same.
   std::vector<TensorSpec> proposal;
   uint32_t proposer = 0;
+  exchange::HubShape proposed_hubs;  // All hubs of the job, this one among them:
+  uint32_t proposed_hub = 0;
   exchange::ChunkMap proposed_map;
   uint32_t answers_missing = 0;
 

@@ -28,13 +28,21 @@ Json memory_of(const exchange::MemoryPlan& memory) {
 }
 
 Json shard_of(const ShardSnapshot& shard) {
-  return {{"shard", shard.shard},           {"core", shard.core},
-          {"numa_node", shard.numa_node},   {"chunks_owned", shard.chunks_owned},
-          {"pushes", shard.pushes},         {"pushed_bytes", shard.pushed_bytes},
-          {"results", shard.results},       {"replied_bytes", shard.replied_bytes},
-          {"duplicates", shard.duplicates}, {"stale", shard.stale},
-          {"malformed", shard.malformed},   {"polls", shard.polls},
-          {"idle_polls", shard.idle_polls}, {"sleeps", shard.sleeps}};
+  return {{"shard", shard.shard},
+          {"core", shard.core},
+          {"numa_node", shard.numa_node},
+          {"chunks_owned", shard.chunks_owned},
+          {"pushes", shard.pushes},
+          {"pushed_bytes", shard.pushed_bytes},
+          {"results", shard.results},
+          {"replied_bytes", shard.replied_bytes},
+          {"duplicates", shard.duplicates},
+          {"stale", shard.stale},
+          {"malformed", shard.malformed},
+          {"polls", shard.polls},
+          {"idle_polls", shard.idle_polls},
+          {"sleeps", shard.sleeps},
+          {"busy_seconds", shard.busy_seconds}};
 }
 
 Json ranks_of(const JobSnapshot& job) {
@@ -61,8 +69,12 @@ Json summary_of(const JobSnapshot& job) {
           {"element_count", job.element_count},
           {"chunk_elements", job.chunk_elements},
           {"chunk_count", job.chunk_count},
+          {"hub", job.hub},
+          {"hub_count", job.hub_count},
           {"imbalance", job.imbalance},
           {"rounds", job.rounds},
+          {"pushed_bytes", job.pushed_bytes},
+          {"replied_bytes", job.replied_bytes},
           {"last_failure", job.last_failure},
           {"memory", memory_of(job.memory)}};
 }
@@ -166,6 +178,20 @@ std::string created_to_json(const JobSpec& spec, bool is_secret_shown) {
   if (is_secret_shown) document["secret"] = spec.secret;
   return write(document);
 }
+
+std::string to_json(const config::HubReload& reload) {
+  const auto changes = [](const std::vector<config::OptionChange>& of) {
+    Json list = Json::array();
+    for (const config::OptionChange& change : of) {
+      list.push_back({{"option", change.option}, {"from", change.from}, {"to", change.to}});
+    }
+    return list;
+  };
+  return write(
+      {{"applied", changes(reload.applied)}, {"needs_restart", changes(reload.needs_restart)}});
+}
+
+std::string log_level_to_json(base::LogLevel level) { return write({{"level", to_string(level)}}); }
 
 std::string error_to_json(const Status& status) {
   return write(

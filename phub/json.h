@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/log.h"
+#include "config/hub_reload.h"
 #include "phub/snapshot.h"
 
 namespace phub::hub {
@@ -27,6 +29,10 @@ std::string map_to_json(const std::string& job, std::string_view text);
 // {"done": what}, and the reply to a job's creation: its secret only if `is_secret_shown`.
 std::string done_to_json(const std::string& what);
 std::string created_to_json(const JobSpec& spec, bool is_secret_shown);
+
+// {"applied": [{"option", "from", "to"}, ...], "needs_restart": [...]}, and {"level": "info"}.
+std::string to_json(const config::HubReload& reload);
+std::string log_level_to_json(base::LogLevel level);
 
 // {"error": {"code": "not_found", "message": ...}}
 std::string error_to_json(const Status& status);

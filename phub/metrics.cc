@@ -61,6 +61,14 @@ constexpr std::array kShardCounters{
                  "Times the shard slept for want of work."},
 };
 
+// A counter that is not whole.
+void add_busy(const HubSnapshot& hub, Page& page) {
+  page.metric("shard_busy_seconds_total", "counter", "Seconds the shard spent in polls with work.");
+  for (const ShardSnapshot& shard : hub.shards) {
+    page.sample(label("shard", std::to_string(shard.shard)), shard.busy_seconds);
+  }
+}
+
 void add_hub(const HubSnapshot& hub, Page& page) {
   page.metric("build_info", "gauge", "Always 1; the labels tell version, instruction set, host.");
   page.sample(
@@ -133,6 +141,10 @@ void add_job_states(const HubSnapshot& hub, Page& page) {
 void add_job_numbers(const HubSnapshot& hub, Page& page) {
   page.metric("job_rounds_total", "counter", "Chunk rounds the job completed.");
   for (const JobSnapshot& job : hub.jobs) page.sample(job_label(job), job.rounds);
+  page.metric("job_pushed_bytes_total", "counter", "Bytes of chunk pushes accepted of the job.");
+  for (const JobSnapshot& job : hub.jobs) page.sample(job_label(job), job.pushed_bytes);
+  page.metric("job_replied_bytes_total", "counter", "Bytes of results sent to the job's ranks.");
+  for (const JobSnapshot& job : hub.jobs) page.sample(job_label(job), job.replied_bytes);
   page.metric("job_epoch", "gauge", "The job's epoch; it grows when tensors or ranks change.");
   for (const JobSnapshot& job : hub.jobs) page.sample(job_label(job), uint64_t{job.epoch});
   page.metric("job_elements", "gauge", "Elements of all the job's tensors.");
@@ -180,6 +192,7 @@ std::string to_metrics(const HubSnapshot& hub, std::span<const JobLateness> late
   Page page;
   add_hub(hub, page);
   add_shards(hub, page);
+  add_busy(hub, page);
   add_job_states(hub, page);
   add_job_numbers(hub, page);
   add_lateness(lateness, page);

@@ -1,6 +1,7 @@
 #include "phub/new_job.h"
 
 #include "base/try.h"
+#include "config/hub_config.h"
 #include "exchange/json_fields.h"
 #include "exchange/session_auth.h"
 
@@ -28,6 +29,17 @@ Result<NewJob> parse_new_job(std::string_view body) {
     job.is_secret_ours = true;
   }
   return job;
+}
+
+Result<base::LogLevel> parse_new_log_level(std::string_view body) {
+  PHUB_TRY_ASSIGN(exchange::JsonDocument document, exchange::JsonDocument::parse(body));
+  const std::string text = document.root().text("level", exchange::TextRule::line, 64);
+  PHUB_TRY(document.status());
+  const Result<base::LogLevel> level = config::parse_log_level(text);
+  if (!level.ok()) {
+    return Status(level.status().code(), "level = " + text + level.status().message());
+  }
+  return level;
 }
 
 }  // namespace phub::hub

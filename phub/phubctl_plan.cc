@@ -170,8 +170,9 @@ Result<std::string> plan_text(const config::CtlPlan& plan, bool wants_json) {
   PHUB_TRY_ASSIGN(const std::vector<TensorSpec> tensors, load_model(plan));
   const HubShape hub = describe_hub(plan);
   PHUB_TRY_ASSIGN(const ChunkMap map, ChunkMap::build(tensors, plan.chunk_elements, hub));
-  const MemoryPlan shm = exchange::plan_memory(tensors, map, plan.rank_count, true);
-  const MemoryPlan other = exchange::plan_memory(tensors, map, plan.rank_count, false);
+  const exchange::ShardRange all{0, map.shard_count()};
+  const MemoryPlan shm = exchange::plan_memory(tensors, map, all, plan.rank_count, true);
+  const MemoryPlan other = exchange::plan_memory(tensors, map, all, plan.rank_count, false);
   const uint64_t elements = count_elements(tensors);
   if (wants_json) return plan_json(map, tensors.size(), elements, shm, other);
 

@@ -180,6 +180,25 @@ Result<std::string> done_text(const std::string& json) {
   return with_json(json, [](const Json& reply) { return text_of(reply, "done") + "\n"; });
 }
 
+Result<std::string> reload_text(const std::string& json) {
+  return with_json(json, [](const Json& reload) {
+    std::string text;
+    const auto change_text = [](const Json& change) {
+      return text_of(change, "option") + ": " + text_of(change, "from") + " -> " +
+             text_of(change, "to");
+    };
+    for (const Json& change : reload.at("applied")) text += change_text(change) + "\n";
+    for (const Json& change : reload.at("needs_restart")) {
+      text += change_text(change) + " needs a restart; still " + text_of(change, "from") + "\n";
+    }
+    return text.empty() ? std::string("the configuration is as before\n") : text;
+  });
+}
+
+Result<std::string> log_level_text(const std::string& json) {
+  return with_json(json, [](const Json& reply) { return text_of(reply, "level") + "\n"; });
+}
+
 Result<std::string> version_text(const std::string& json) {
   return with_json(json, [](const Json& hub) {
     return "phubd " + text_of(hub, "version") + ", protocol " + text_of(hub, "protocol") + ", " +

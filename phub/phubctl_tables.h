@@ -15,6 +15,8 @@ Result<std::string> job_table(const std::string& json);
 Result<std::string> late_table(const std::string& json);
 Result<std::string> created_text(const std::string& json);
 Result<std::string> done_text(const std::string& json);
+Result<std::string> reload_text(const std::string& json);
+Result<std::string> log_level_text(const std::string& json);
 Result<std::string> version_text(const std::string& json);
 
 // The sentence of {"error": ...}; the text itself if it is none.

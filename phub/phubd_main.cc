@@ -1,7 +1,7 @@
 // phubd: the hub as a program. See docs/operations.md.
 //
-//   SIGTERM, SIGINT: drain; a second one: stop at once. Exit status: 0 ended cleanly, 1 could not
-//   start or failed, 2 wrong option.
+//   SIGTERM, SIGINT: drain; a second one: stop at once. SIGHUP: read the configuration again. Exit
+//   status: 0 ended cleanly, 1 could not start or failed, 2 wrong option.
 #include <malloc.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -20,6 +20,7 @@
 #include "config/hub_config.h"
 #include "phub/http_server.h"
 #include "phub/hub.h"
+#include "phub/program.h"
 #include "phub/program_log.h"
 #include "phub/service_manager.h"
 
@@ -29,22 +30,30 @@ namespace {
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 
-// SIGTERM and SIGINT as a descriptor. Called before any thread starts, so that none of them takes
-// the signals itself.
+// SIGTERM, SIGINT and SIGHUP as a descriptor. Called before any thread starts, so that none of them
+// takes the signals itself.
 Result<base::Fd> catch_signals() {
   std::signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   base::Fd fd(::signalfd(-1, &signals, SFD_CLOEXEC));
   if (!fd.valid()) return Status(Code::internal, "signalfd: " + base::errno_text());
   return fd;
 }
 
+// A drain may have been cancelled since (phubctl undrain). A hub that does not answer is not asked
+// twice.
+bool still_drains(Admin& hub) {
+  const Result<HubSnapshot> snapshot = hub.snapshot();
+  return !snapshot.ok() || snapshot->is_draining;
+}
+
 // Runs until `end` is signalled: the first signal drains the hub, the next one stops it.
-void obey_signals(int signals, int end, Admin& hub) {
+void obey_signals(int signals, int end, Admin& hub, ProgramAdmin& program) {
   bool is_draining = false;
   pollfd fds[] = {{signals, POLLIN, 0}, {end, POLLIN, 0}};
   while (true) {
@@ -52,6 +61,11 @@ void obey_signals(int signals, int end, Admin& hub) {
     if ((fds[1].revents & POLLIN) != 0) return;
     signalfd_siginfo info{};
     if (::read(signals, &info, sizeof(info)) != sizeof(info)) continue;
+    if (info.ssi_signo == SIGHUP) {
+      [[maybe_unused]] const auto reload = program.reload();  // The log has its result.
+      continue;
+    }
+    is_draining = is_draining && still_drains(hub);
     const char* const name = info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
     const Status status = is_draining ? hub.stop() : hub.drain();
     base::log(
@@ -80,19 +94,26 @@ void say_ready(const config::HubCommand& command, const Hub& hub, const HttpServ
   }
 }
 
-Status run(const config::HubCommand& command) {
+Status run(const config::HubCommand& command, Program& program) {
   PHUB_TRY_ASSIGN(const base::Fd signals, catch_signals());
   PHUB_TRY_ASSIGN(const base::Fd end, base::make_event_fd());
   PHUB_TRY_ASSIGN(const std::unique_ptr<Hub> hub, Hub::start(command.config));
   std::unique_ptr<HttpServer> http;
   if (command.config.http) {
-    PHUB_TRY_ASSIGN(http,
-                    HttpServer::start({*command.config.http, command.config.admin_token}, *hub));
+    PHUB_TRY_ASSIGN(http, HttpServer::start(
+                              {*command.config.http, command.config.admin_token, &program}, *hub));
   }
-  base::Thread obey("phub-signals", -1, [&] { obey_signals(signals.get(), end.get(), *hub); });
+  program.begin([&](const config::HubConfig& config) {
+    PHUB_TRY(hub->change(config));
+    if (http != nullptr) http->set_token(config.admin_token);
+    return Status();
+  });
+  base::Thread obey("phub-signals", -1,
+                    [&] { obey_signals(signals.get(), end.get(), *hub, program); });
   say_ready(command, *hub, http.get());
   PHUB_TRY_ASSIGN(const std::unique_ptr<ServiceManager> service, ServiceManager::start(*hub));
   const Status status = hub->wait();
+  program.end();
   base::signal_event(end.get());
   obey.join();
   return status;
@@ -111,7 +132,9 @@ int main_of(const std::vector<std::string>& arguments) {
         "  --config FILE  NAME = VALUE lines; environment (PHUBD_NAME) and options override\n"
         "  --ready-fd N   Write a line to this descriptor when ranks can join\n"
         "  --print-config  Print all of this as a configuration file, and end\n"
-        "  --version      Print the version, and end\n%s",
+        "  --version      Print the version, and end\n%s\n"
+        "SIGHUP or phubctl reload reads the configuration again: options marked SIGHUP change,\n"
+        "the others at the next start\n",
         config::hub_options_text().c_str());
     return 0;
   }
@@ -124,7 +147,8 @@ int main_of(const std::vector<std::string>& arguments) {
     return 0;
   }
   start_log(command->config.log_level, command->config.is_log_json);
-  const Status status = run(*command);
+  Program program(arguments, config::this_environment(), *command);
+  const Status status = run(*command, program);
   stop_log();
   if (status.ok()) return 0;
   std::fprintf(stderr, "phubd: %s\n", status.message().c_str());

@@ -8,7 +8,7 @@
 
 namespace phub::hub {
 
-// Connects base::log to stderr. Times are UTC.
+// Connects base::log to stderr. Times are UTC. May be called again, with other choices.
 void start_log(base::LogLevel lowest, bool is_json);
 // Lines from here on are dropped; what was logged is flushed.
 void stop_log();

@@ -25,8 +25,8 @@ void watch(int epoll, int fd) {
 
 Runner::Runner(Shard* shard, const RunnerOptions& options)
     : shard_(shard),
-      thread_("phub-shard" + std::to_string(shard->index()), options.core,
-              [this, options] { run(options); }) {}
+      idle_spin_us_(options.idle_spin.count()),
+      thread_("phub-shard" + std::to_string(shard->index()), options.core, [this] { run(); }) {}
 
 Runner::~Runner() {
   is_stopping_.store(true, std::memory_order_release);
@@ -34,23 +34,30 @@ Runner::~Runner() {
   thread_.join();
 }
 
-void Runner::run(const RunnerOptions& options) {
+void Runner::run() {
   const base::Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
   PHUB_CHECK(epoll.valid());
   watch(epoll.get(), shard_->tasks().fd());
   for (uint32_t i = 0; i < shard_->fabric_count(); ++i) {
     if (shard_->fabric(i).fd() >= 0) watch(epoll.get(), shard_->fabric(i).fd());
   }
-  base::Instant busy_until = base::now() + options.idle_spin;
+  const auto idle_spin = [this] {
+    return std::chrono::microseconds(idle_spin_us_.load(std::memory_order_relaxed));
+  };
+  base::Instant busy_until = base::now() + idle_spin();
+  base::Instant busy_since{INT64_MAX};  // When the last poll began, if it found work.
   while (!is_stopping_.load(std::memory_order_acquire)) {
     const base::Instant now = base::now();
+    if (busy_since < now) shard_->count_busy(now - busy_since);
+    busy_since = base::Instant{INT64_MAX};
     if (shard_->poll(now) > 0) {
-      busy_until = now + options.idle_spin;
+      busy_since = now;
+      busy_until = now + idle_spin();
     } else if (now < busy_until) {
       ::sched_yield();
     } else {
       sleep(epoll.get(), now);
-      busy_until = base::now() + options.idle_spin;
+      busy_until = base::now() + idle_spin();
     }
   }
 }

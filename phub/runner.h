@@ -23,11 +23,17 @@ class Runner {
   Runner(Shard* shard, const RunnerOptions& options);
   ~Runner();  // Stops the thread; the shard stays as it is.
 
+  // Any thread; from the next time the shard finds no work.
+  void set_idle_spin(std::chrono::microseconds idle_spin) {
+    idle_spin_us_.store(idle_spin.count(), std::memory_order_relaxed);
+  }
+
  private:
-  void run(const RunnerOptions& options);
+  void run();
   void sleep(int epoll, base::Instant now);
 
   Shard* const shard_;
+  std::atomic<int64_t> idle_spin_us_;
   std::atomic<bool> is_stopping_{false};
   base::Thread thread_;
 };

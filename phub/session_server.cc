@@ -3,11 +3,16 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/check.h"
+#include "base/local_address.h"
 #include "base/log.h"
 #include "base/try.h"
+#include "exchange/session_auth.h"
+#include "transport/tcp_advice.h"
+#include "transport/tcp_listen.h"
 #include "transport/tcp_socket.h"
 
 namespace phub::hub {
@@ -16,6 +21,8 @@ namespace {
 constexpr uint64_t kListenersKey = uint64_t{1} << 62;  // + index
 constexpr uint64_t kTasksKey = UINT64_MAX;
 constexpr std::chrono::milliseconds kCheckInterval{50};
+constexpr uint32_t kProbesMax = 4096;      // At once: a job of the largest size, and then some.
+constexpr uint32_t kProbesPerCheck = 200;  // 4,000 a second.
 constexpr size_t kQueuedBytesMax = 512u << 20;  // A worker that does not read is cut off.
 
 Status watch(int epoll, int op, int fd, uint64_t key, bool writes) {
@@ -44,7 +51,7 @@ Result<std::unique_ptr<SessionServer>> SessionServer::listen(const SessionServer
                       exchange::listen_unix(address.socket_path, options.socket_access));
     } else {
       PHUB_TRY_ASSIGN(listener.socket,
-                      transport::listen_tcp(address.host_port, &listener.address.host_port));
+                      transport::listen_at_port(address.host_port, &listener.address.host_port));
     }
     PHUB_TRY(watch(epoll.get(), EPOLL_CTL_ADD, listener.socket.get(),
                    kListenersKey + listeners.size(), false));
@@ -56,7 +63,18 @@ Result<std::unique_ptr<SessionServer>> SessionServer::listen(const SessionServer
 
 SessionServer::SessionServer(const SessionServerOptions& options, std::vector<Listener> listeners,
                              base::Fd epoll)
-    : options_(options), listeners_(std::move(listeners)), epoll_(std::move(epoll)) {}
+    : options_(options),
+      is_advertised_loopback_(transport::is_loopback_host(options.advertise)),
+      instance_(exchange::make_nonce()),
+      boot_id_(exchange::read_boot_id()),
+      probes_left_(kProbesMax),
+      listeners_(std::move(listeners)),
+      epoll_(std::move(epoll)) {
+  if (!is_advertised_loopback_) return;
+  base::log(base::LogLevel::warning, "advertise = " + options.advertise +
+                                         " is this machine's loopback: workers on other machines "
+                                         "will be refused");
+}
 
 SessionServer::~SessionServer() {
   for (const Listener& listener : listeners_) {
@@ -68,6 +86,11 @@ std::vector<exchange::Address> SessionServer::addresses() const {
   std::vector<exchange::Address> addresses;
   for (const Listener& listener : listeners_) addresses.push_back(listener.address);
   return addresses;
+}
+
+void SessionServer::set_limits(const HubLimits& limits) {
+  options_.peer_timeout = limits.peer_timeout;
+  options_.sessions_max = limits.sessions_max;
 }
 
 void SessionServer::poll(std::chrono::milliseconds timeout) {
@@ -112,16 +135,25 @@ Result<base::Fd> SessionServer::accept_one(const Listener& listener) {
   }
 }
 
+Result<transport::ByteStream> SessionServer::accept_stream(const Listener& listener) {
+  PHUB_TRY_ASSIGN(base::Fd socket, accept_one(listener));
+  if (!socket.valid() || !listener.address.is_encrypted()) {
+    return transport::ByteStream(std::move(socket));
+  }
+  return options_.tls->wrap(std::move(socket));
+}
+
 void SessionServer::accept_all(const Listener& listener, base::Instant now) {
   while (true) {
-    Result<base::Fd> socket = accept_one(listener);
-    if (!socket.ok()) return base::log(base::LogLevel::warning, socket.status().message());
-    if (!socket->valid()) return;
+    Result<transport::ByteStream> stream = accept_stream(listener);
+    if (!stream.ok()) return base::log(base::LogLevel::warning, stream.status().message());
+    if (!stream->valid()) return;
     const SessionId id{next_id_++};
     const auto [entry, inserted] =
-        connections_.try_emplace(id, std::move(socket).value(), listener.address.is_local());
+        connections_.try_emplace(id, std::move(stream).value(), listener.address);
     Connection& connection = entry->second;
     connection.opened = connection.last_heard = connection.last_said = now;
+    connection.peer_timeout = options_.peer_timeout;
     const Status watched = watch(epoll_.get(), EPOLL_CTL_ADD, connection.stream.fd(),
                                  static_cast<uint64_t>(id), false);
     if (!watched.ok()) {
@@ -151,11 +183,15 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
   for (exchange::Message& message : messages) {
     if (std::holds_alternative<exchange::Heartbeat>(message.body)) continue;
     if (connection.is_closing) break;
+    if (answer_probe(id, message)) return;
     if (!can_use_fabric(id, message)) return;
     control_->on_message(id, std::move(message));
     if (!connections_.contains(id)) return;
   }
-  if (status.ok()) return;
+  if (status.ok()) {
+    if (connection.stream.wants_write()) write(id, connection);  // The handshake may be over.
+    return;
+  }
   if (status.code() == Code::invalid_argument && !connection.is_closing) {
     send(id, {exchange::Failure{static_cast<uint8_t>(status.code()), status.message()}, {}});
     if (!connections_.contains(id)) return;
@@ -163,14 +199,59 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
   drop(id, status);
 }
 
-// Shared memory is passed as descriptors, which TCP cannot carry.
+// Whoever asks is told where to connect, and is gone: what a stranger can make the hub do is one
+// hash and one small frame.
+bool SessionServer::answer_probe(SessionId id, const exchange::Message& message) {
+  const auto* const probe = std::get_if<exchange::Probe>(&message.body);
+  if (probe == nullptr) return false;
+  if (probes_left_ > 0) {
+    --probes_left_;
+    exchange::Probed probed;
+    probed.hub = options_.name;
+    probed.protocol = exchange::kProtocolVersion;
+    probed.instance = instance_;
+    probed.host_proof = exchange::prove_host(probe->nonce, boot_id_);
+    for (const Listener& listener : listeners_) {
+      probed.listen.push_back(exchange::to_text(listener.address));
+    }
+    send(id, {std::move(probed), {}});
+  } else {
+    send(id, {exchange::Failure{static_cast<uint8_t>(Code::resource_exhausted),
+                                "too many probes at once; ask again a little later"},
+              {}});
+  }
+  close(id);
+  control_->on_close(id, Status(Code::unavailable, "it asked who is here"));
+  return true;
+}
+
+// Shared memory is passed as descriptors, which TCP cannot carry; what is said over TLS is not
+// undone by links in the clear, nor the other way round; and over a network nobody reaches this
+// machine's loopback.
+Status SessionServer::check_fabric(const std::string& fabric, const Connection& connection) const {
+  if (connection.is_local) return {};
+  if (fabric != connection.fabric) {
+    return Status(Code::invalid_argument, "fabric \"" + fabric + "\" over a session by " +
+                                              connection.fabric + ": connect to the hub's " +
+                                              fabric + ":// address" +
+                                              (fabric == "shm" ? " on its machine" : ""));
+  }
+  if (!is_advertised_loopback_) return {};
+  const transport::SocketAddress peer = transport::peer_of(connection.stream.fd());
+  if (base::is_own_address(transport::host_text(peer), base::local_addresses())) return {};
+  return Status(Code::failed_precondition,
+                "the hub would tell this worker, which came from " + transport::to_text(peer) +
+                    ", to connect to " + options_.advertise +
+                    ", the hub's own loopback; set `advertise` of phubd to an address that workers "
+                    "can reach, or leave it out");
+}
+
 bool SessionServer::can_use_fabric(SessionId id, const exchange::Message& message) {
   const auto* const hello = std::get_if<exchange::Hello>(&message.body);
-  if (hello == nullptr || hello->fabric != "shm" || connections_.at(id).is_local) return true;
-  const Status status(
-      Code::invalid_argument,
-      "fabric \"shm\" over a TCP session: connect to the hub's shm:// address on its "
-      "machine, or use tcp");
+  if (hello == nullptr) return true;
+  const Status status = check_fabric(hello->fabric, connections_.at(id));
+  if (status.ok()) return true;
+  base::log(base::LogLevel::warning, "session refused: " + status.to_string());
   send(id, {exchange::Failure{static_cast<uint8_t>(status.code()), status.message()}, {}});
   if (connections_.contains(id)) drop(id, status);
   return false;
@@ -178,17 +259,18 @@ bool SessionServer::can_use_fabric(SessionId id, const exchange::Message& messag
 
 void SessionServer::check_times(base::Instant now) {
   next_check_ = now + kCheckInterval;
+  probes_left_ = std::min(kProbesMax, probes_left_ + kProbesPerCheck);
   std::vector<std::pair<SessionId, Status>> over;
   for (auto& [id, connection] : connections_) {
     const std::chrono::nanoseconds silence = now - connection.last_heard;
     const bool is_late = !connection.is_trusted && now - connection.opened > options_.proof_timeout;
-    if (silence > options_.peer_timeout || is_late) {
+    if (silence > connection.peer_timeout || is_late) {
       over.emplace_back(id,
                         Status(Code::unavailable, is_late ? "it did not prove its secret in time"
                                                           : "silent for " + seconds_text(silence)));
     } else if (connection.stream.queued_bytes() > kQueuedBytesMax) {
       over.emplace_back(id, Status(Code::unavailable, "it does not read what the hub sends"));
-    } else if (now - connection.last_said > options_.peer_timeout / 4 && connection.is_trusted) {
+    } else if (now - connection.last_said > connection.peer_timeout / 4 && connection.is_trusted) {
       connection.last_said = now;
       connection.stream.queue({exchange::Heartbeat{}, {}});
     }
@@ -214,13 +296,14 @@ void SessionServer::send(SessionId id, exchange::Message message) {
 void SessionServer::write(SessionId id, Connection& connection) {
   const Status status = connection.stream.write();
   const bool wants_write = status.ok() && connection.stream.wants_write();
+  const bool has_unsent = status.ok() && connection.stream.has_unsent();
   if (wants_write != connection.watches_writes) {
     connection.watches_writes = wants_write;
     [[maybe_unused]] const Status watched =
         watch(epoll_.get(), EPOLL_CTL_MOD, connection.stream.fd(), static_cast<uint64_t>(id),
               wants_write);
   }
-  if (connection.is_closing && !wants_write) connections_.erase(id);
+  if (connection.is_closing && !has_unsent) connections_.erase(id);
 }
 
 void SessionServer::close(SessionId id) {
@@ -234,6 +317,7 @@ void SessionServer::trust(SessionId id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
   found->second.is_trusted = true;
+  found->second.peer_timeout = options_.peer_timeout;  // As the welcome says.
   found->second.stream.set_frame_limit(exchange::kFrameBytesMax);
 }
 

@@ -1,10 +1,12 @@
-// Sessions over Unix and TCP sockets: accepts workers, moves frames, notices death. One thread.
+// Sessions over Unix sockets, TCP and TLS: accepts workers, moves frames, notices death. One
+// thread.
 //
 // Peers on this machine are checked by their credentials: the hub's own user and root are let in,
 // others only where socket_access is for more than the owner; the kernel then asks the file. Over
-// TCP the job's secret is all that is asked for. A connection that sends broken bytes, does not
-// prove itself within proof_timeout, or is silent for peer_timeout is closed; its neighbours notice
-// nothing.
+// TCP the job's secret is all that is asked for, over TLS a certificate before it if the hub has a
+// client CA. A connection that asks who is here (a probe) is told, without a secret and at a
+// limited rate. One that sends broken bytes, does not prove itself within proof_timeout, or is
+// silent for peer_timeout is closed; its neighbours notice nothing.
 #pragma once
 
 #include <chrono>
@@ -17,6 +19,7 @@
 #include "exchange/session_codec.h"
 #include "exchange/session_stream.h"
 #include "phub/control.h"
+#include "transport/tls_context.h"
 
 namespace phub::hub {
 
@@ -25,7 +28,10 @@ struct SessionServerOptions {
   std::chrono::milliseconds peer_timeout{5000};
   std::chrono::milliseconds proof_timeout{10'000};  // From the connection to the proof.
   uint32_t sessions_max = 4096;
-  exchange::SocketAccess socket_access;  // Of Unix sockets.
+  std::string name = "phubd";  // "phubd 0.1.0 on node7": what a probe is told.
+  std::string advertise;       // The host that links name; empty: the one by which a worker came.
+  std::shared_ptr<const transport::TlsContext> tls = {};  // For listen addresses with tls://.
+  exchange::SocketAccess socket_access;                   // Of Unix sockets.
 };
 
 class SessionServer : public SessionPort {
@@ -39,6 +45,9 @@ class SessionServer : public SessionPort {
   // Must be called before poll; `control` outlives the polling.
   void attach(Control* control) { control_ = control; }
 
+  // Of `limits` what is its own. A session keeps the peer_timeout that its welcome told it.
+  void set_limits(const HubLimits& limits);
+
   // Waits at most `timeout` for the network or control's tasks, then handles what came.
   void poll(std::chrono::milliseconds timeout);
   // Sends what is queued, for at most `patience`: the last words before the end.
@@ -50,14 +59,17 @@ class SessionServer : public SessionPort {
 
  private:
   struct Connection {
-    Connection(base::Fd socket, bool is_on_this_machine)
-        : stream(std::move(socket), exchange::kFrameBytesBeforeAuth),
-          is_local(is_on_this_machine) {}
+    Connection(transport::ByteStream bytes, const exchange::Address& through)
+        : stream(std::move(bytes), exchange::kFrameBytesBeforeAuth),
+          is_local(through.is_local()),
+          fabric(through.fabric) {}
     exchange::SessionStream stream;
-    const bool is_local;  // Descriptors can travel.
+    const bool is_local;       // Descriptors can travel.
+    const std::string fabric;  // Of the address that it came to.
     base::Instant opened;
     base::Instant last_heard;
     base::Instant last_said;
+    std::chrono::milliseconds peer_timeout{0};
     bool is_trusted = false;
     bool is_closing = false;  // Only what is queued still goes out.
     bool watches_writes = false;
@@ -72,13 +84,20 @@ class SessionServer : public SessionPort {
                 base::Fd epoll);
   void accept_all(const Listener& listener, base::Instant now);
   Result<base::Fd> accept_one(const Listener& listener);
+  Result<transport::ByteStream> accept_stream(const Listener& listener);
+  bool answer_probe(SessionId id, const exchange::Message& message);
+  Status check_fabric(const std::string& fabric, const Connection& connection) const;
   bool can_use_fabric(SessionId id, const exchange::Message& message);
   void on_readable(SessionId id, base::Instant now);
   void write(SessionId id, Connection& connection);
   void check_times(base::Instant now);
   void drop(SessionId id, const Status& reason);
 
-  const SessionServerOptions options_;
+  SessionServerOptions options_;
+  const bool is_advertised_loopback_;
+  const std::string instance_;  // Of this hub's process.
+  const std::string boot_id_;
+  uint32_t probes_left_;  // Grows with time: a flood of probes is cut off, not served.
   std::vector<Listener> listeners_;
   base::Fd epoll_;
   Control* control_ = nullptr;

@@ -119,6 +119,7 @@ void Shard::on_summand(uint32_t fabric, const LinkOwner& owner, const transport:
   }
   counters_.pushes.add(1);
   counters_.pushed_bytes.add(event.bytes);
+  job.epoch->counters[index_].pushed_bytes.add(event.bytes);
   job.source(tag.slot, owner.rank) = {event.bytes == 0 ? nullptr : event.data, event.cookie};
   if (event.bytes == 0) fabrics_[fabric]->release(event);
   if (!was_open) {

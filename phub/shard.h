@@ -26,7 +26,7 @@ namespace phub::hub {
 
 struct ShardCounters {
   base::Counter pushes, pushed_bytes, results, replied_bytes, duplicates, stale, malformed;
-  base::Counter polls, idle_polls, sleeps, chunks_owned;
+  base::Counter polls, idle_polls, sleeps, busy_ns, chunks_owned;
 };
 
 // Instead of a rank: no single one is to blame.
@@ -58,6 +58,9 @@ class Shard {
   transport::Fabric& fabric(uint32_t i) { return *fabrics_[i]; }
   const ShardCounters& counters() const { return counters_; }
   void count_sleep() { counters_.sleeps.add(1); }
+  void count_busy(std::chrono::nanoseconds time) {
+    counters_.busy_ns.add(static_cast<uint64_t>(time.count()));
+  }
 
   // The rest: only from tasks, or in a test from the polling thread.
 

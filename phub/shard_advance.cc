@@ -109,7 +109,7 @@ void Shard::complete(ShardJob& job, uint32_t slot, float clip_scale) {
     release_block(job, slot, block);
   }
   counters_.results.add(1);
-  job.epoch->completed_rounds[index_].add(1);
+  job.epoch->counters[index_].rounds.add(1);
   reply_to_contributors(job, slot, round);
   job.states.finish_round(slot);
 }
@@ -229,6 +229,7 @@ void Shard::reply(ShardJob& job, uint32_t slot, uint32_t rank, uint32_t round, e
   put.cookie = uint64_t{slot} << 1 | version;
   if (!link.has_windows) job.borrow(slot, version, rank);
   counters_.replied_bytes.add(put.bytes);
+  job.epoch->counters[index_].replied_bytes.add(put.bytes);
   if (!job.backlog.empty()) {
     job.backlog.emplace_back(link.fabric, put);
     return;

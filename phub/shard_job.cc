@@ -20,8 +20,9 @@ constexpr size_t kSettingsKept = 16;
 
 std::vector<OwnedChunk> owned_chunks(const Epoch& epoch, uint32_t shard) {
   std::vector<OwnedChunk> owned;
-  owned.reserve(epoch.map.chunks_of_shard(shard).size());
-  for (const uint32_t index : epoch.map.chunks_of_shard(shard)) {
+  const std::span<const uint32_t> numbers = epoch.map.chunks_of_shard(epoch.shards.first + shard);
+  owned.reserve(numbers.size());
+  for (const uint32_t index : numbers) {
     const exchange::Chunk& chunk = epoch.map.chunks()[index];
     OwnedChunk entry;
     entry.tensor = chunk.tensor;

@@ -62,7 +62,7 @@ struct LandingNeeds {
 
 class ShardJob {
  public:
-  // needs: what the ranks' fabrics cannot do without.
+  // shard: this hub's number of it. needs: what the ranks' fabrics cannot do without.
   // resource_exhausted: the machine refused the memory.
   static Result<std::unique_ptr<ShardJob>> create(std::shared_ptr<const Epoch> epoch,
                                                   uint32_t shard, const LandingNeeds& needs);

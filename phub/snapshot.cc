@@ -21,6 +21,7 @@ ShardSnapshot snapshot_of(const Shard& shard, const exchange::ShardPlace& place)
   result.polls = counters.polls.get();
   result.idle_polls = counters.idle_polls.get();
   result.sleeps = counters.sleeps.get();
+  result.busy_seconds = static_cast<double>(counters.busy_ns.get()) * 1e-9;
   return result;
 }
 

@@ -28,6 +28,7 @@ struct ShardSnapshot {
   uint64_t polls = 0;
   uint64_t idle_polls = 0;
   uint64_t sleeps = 0;
+  double busy_seconds = 0;  // In polls that found work.
 };
 
 enum class RankState : uint8_t { absent, joining, ready, left };
@@ -62,9 +63,13 @@ struct JobSnapshot {
   uint64_t element_count = 0;
   uint32_t chunk_elements = 0;
   uint32_t chunk_count = 0;
+  uint32_t hub = 0;        // This hub's number among the job's hubs,
+  uint32_t hub_count = 1;  // of which there are so many.
   double imbalance = 1;
   exchange::MemoryPlan memory;
-  uint64_t rounds = 0;       // Chunk rounds completed over all shards.
+  uint64_t rounds = 0;        // Chunk rounds completed over all shards, in this epoch.
+  uint64_t pushed_bytes = 0;  // Likewise.
+  uint64_t replied_bytes = 0;
   std::string last_failure;  // Empty if none.
   std::vector<RankSnapshot> ranks;
 };

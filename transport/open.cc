@@ -6,9 +6,13 @@ namespace phub::transport {
 
 Result<std::unique_ptr<Fabric>> open_fabric(std::string_view scheme, const FabricOptions& options) {
   if (scheme == "shm") return ShmFabric::make();
-  if (scheme == "tcp") return TcpFabric::make(options.tcp);
+  if (scheme == "tcp" || scheme == "tls") {
+    if ((options.tcp.tls != nullptr) == (scheme == "tls")) return TcpFabric::make(options.tcp);
+    return Status(Code::invalid_argument, "fabric \"" + std::string(scheme) +
+                                              "\": tls goes with certificates, tcp without");
+  }
   return Status(Code::invalid_argument,
-                "fabric \"" + std::string(scheme) + "\" is unknown; this build has: shm, tcp");
+                "fabric \"" + std::string(scheme) + "\" is unknown; this build has: shm, tcp, tls");
 }
 
 }  // namespace phub::transport

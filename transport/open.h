@@ -12,8 +12,8 @@ struct FabricOptions {
   TcpOptions tcp;
 };
 
-// scheme: "shm", "tcp". invalid_argument: unknown; the message lists those of this build. Otherwise
-// the errors of the fabric's make().
+// scheme: "shm", "tcp", "tls". invalid_argument: unknown; the message lists those of this build.
+// Otherwise the errors of the fabric's make().
 Result<std::unique_ptr<Fabric>> open_fabric(std::string_view scheme,
                                             const FabricOptions& options = {});
 

@@ -13,6 +13,8 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/try.h"
+#include "transport/tcp_advice.h"
+#include "transport/tcp_listen.h"
 
 namespace phub::transport {
 namespace {
@@ -32,12 +34,16 @@ Result<std::unique_ptr<Fabric>> TcpFabric::make(const TcpOptions& options) {
   if (!epoll.valid()) return Status(Code::internal, "create epoll: " + base::errno_text());
   std::unique_ptr<TcpFabric> fabric(new TcpFabric(std::move(epoll)));
   fabric->hub_host_ = options.hub_host;
+  fabric->tls_ = options.tls;
   fabric->advertised_host_ = options.advertise;
   if (options.listen.has_value()) {
-    base::HostPort bound;
-    PHUB_TRY_ASSIGN(fabric->listener_, listen_tcp(*options.listen, &bound));
-    fabric->port_ = bound.port;
-    PHUB_TRY(fabric->watch(fabric->listener_.get(), kListenerKey));
+    TcpDoor door{{options.listen->host}, options.listen->port, options.listen->port};
+    door.hosts.insert(door.hosts.end(), options.also_listen.begin(), options.also_listen.end());
+    if (options.port_last != 0) door.port_last = options.port_last;
+    PHUB_TRY_ASSIGN(fabric->listeners_, listen_at_door(door, &fabric->port_));
+    for (const base::Fd& listener : fabric->listeners_) {
+      PHUB_TRY(fabric->watch(listener.get(), kListenerKey));
+    }
     fabric->guests_.reserve(kGuestsMax);
   }
   return std::unique_ptr<Fabric>(std::move(fabric));
@@ -49,6 +55,11 @@ Status TcpFabric::watch(int fd, uint64_t key) {
   event.data.u64 = key;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return {};
   return Status(Code::internal, "watch a TCP socket: " + base::errno_text());
+}
+
+Result<ByteStream> TcpFabric::make_stream(base::Fd socket) const {
+  if (tls_ == nullptr) return ByteStream(std::move(socket));
+  return tls_->wrap(std::move(socket));
 }
 
 Result<std::span<std::byte>> TcpFabric::allocate(size_t bytes) {
@@ -72,8 +83,9 @@ LinkId TcpFabric::keep(std::unique_ptr<Entry> entry) {
 }
 
 Result<LinkId> TcpFabric::open(const LinkOptions& options, Bootstrap* offer) {
-  if (!listener_.valid()) {
-    return Status(Code::failed_precondition, "this tcp fabric does not listen");
+  if (listeners_.empty()) {
+    return Status(Code::failed_precondition,
+                  "this " + std::string(name()) + " fabric does not listen");
   }
   const auto place = std::find(links_.begin(), links_.end(), nullptr);
   const LinkId id{static_cast<uint32_t>(place - links_.begin())};
@@ -110,6 +122,7 @@ Result<LinkId> TcpFabric::connect(const LinkOptions& options, Bootstrap offer, B
   entry->token = where.token;
   entry->is_live = true;
   PHUB_TRY_ASSIGN(entry->addresses, resolve({where.host, where.port}));
+  PHUB_TRY(check_offered_host(where.host, entry->addresses, hub_host_));
   answer->blob = encode_tcp_answer(options);
   answer->fds.clear();
   Entry& kept = *entry;
@@ -130,58 +143,69 @@ std::string TcpFabric::lost_reason(LinkId link) const { return at(link).link->lo
 
 // Goes on to an address that can be tried; without one the link is lost for the reason of the last.
 void TcpFabric::try_next_address(Entry& entry, std::string failure) {
-  entry.attempt = base::Fd();
+  entry.attempt = ByteStream();
   while (entry.next_address < entry.addresses.size()) {
     const SocketAddress& address = entry.addresses[entry.next_address++];
     Result<base::Fd> socket = start_connect(address);
     Status status = socket.status();
     if (status.ok()) status = watch(socket->get(), index_of(entry.link->id()));
     if (status.ok()) {
-      entry.attempt = std::move(socket).value();
-      return on_attempt(entry);  // On one machine it may be there already.
+      Result<ByteStream> stream = make_stream(std::move(socket).value());
+      status = stream.status();
+      if (stream.ok()) {
+        entry.attempt = std::move(stream).value();
+        return on_attempt(entry);  // On one machine it may be there already.
+      }
     }
     failure = status.message();
   }
-  entry.link->lose(std::move(failure));
+  entry.link->lose(describe_link_failure(failure));
 }
 
 void TcpFabric::on_attempt(Entry& entry) {
-  const int socket = entry.attempt.get();
-  const Status status = connect_error(socket, entry.addresses[entry.next_address - 1]);
+  const Status status = connect_error(entry.attempt.fd(), entry.addresses[entry.next_address - 1]);
   if (!status.ok()) return try_next_address(entry, status.message());
   std::array<std::byte, 24> hello;
   std::memcpy(hello.data(), kGreeting.data(), kGreeting.size());
   std::memcpy(hello.data() + kGreeting.size(), entry.token.data(), entry.token.size());
   // A new connection's buffer is empty: all of it fits.
-  if (::send(socket, hello.data(), hello.size(), MSG_NOSIGNAL) != std::ssize(hello)) {
+  const iovec piece = {hello.data(), hello.size()};
+  if (entry.attempt.send({&piece, 1}) != std::ssize(hello)) {
     if (errno == EAGAIN || errno == ENOTCONN) return;  // Not yet; the next edge tells.
-    return try_next_address(entry, "greet the hub: " + base::errno_text());
+    return try_next_address(entry, "greet the hub: " + entry.attempt.failure());
   }
   entry.link->attach(std::move(entry.attempt));
   --waiting_count_;
 }
 
 void TcpFabric::welcome_guests() {
-  while (true) {
-    Result<base::Fd> socket = accept_tcp(listener_.get());
-    if (!socket.ok() || !socket->valid()) return;
-    if (guests_.size() == kGuestsMax) guests_.erase(guests_.begin());  // The oldest.
-    const int fd = socket->get();
-    guests_.emplace_back().socket = std::move(socket).value();
-    if (!watch(fd, kGuestKey | static_cast<uint32_t>(fd)).ok()) guests_.pop_back();
+  for (const base::Fd& listener : listeners_) {
+    while (true) {
+      Result<base::Fd> socket = accept_tcp(listener.get());
+      if (!socket.ok() || !socket->valid()) break;
+      if (guests_.size() == kGuestsMax) guests_.erase(guests_.begin());  // The oldest.
+      const int fd = socket->get();
+      Result<ByteStream> stream = make_stream(std::move(socket).value());
+      if (!stream.ok()) continue;
+      guests_.emplace_back().stream = std::move(stream).value();
+      if (!watch(fd, kGuestKey | static_cast<uint32_t>(fd)).ok()) guests_.pop_back();
+    }
   }
 }
 
 void TcpFabric::hear_guest(int fd) {
   const auto guest = std::find_if(guests_.begin(), guests_.end(),
-                                  [fd](const Guest& one) { return one.socket.get() == fd; });
+                                  [fd](const Guest& one) { return one.stream.fd() == fd; });
   if (guest == guests_.end()) return;
-  const ssize_t count = ::recv(fd, guest->hello.data() + guest->bytes,
-                               guest->hello.size() - guest->bytes, MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (count > 0) guest->bytes += static_cast<size_t>(count);
-  if (count > 0 && guest->bytes < guest->hello.size()) return;
-  if (count > 0) hand_over(*guest);
+  while (guest->bytes < guest->hello.size()) {
+    const iovec rest = {guest->hello.data() + guest->bytes, guest->hello.size() - guest->bytes};
+    const ssize_t count = guest->stream.receive({&rest, 1});
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) return;
+    if (count <= 0) break;
+    guest->bytes += static_cast<size_t>(count);
+  }
+  if (guest->bytes == guest->hello.size()) hand_over(*guest);
   guests_.erase(guest);
 }
 
@@ -196,8 +220,8 @@ void TcpFabric::hand_over(Guest& guest) {
     epoll_event event{};
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | static_cast<uint32_t>(EPOLLET);
     event.data.u64 = i;
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, guest.socket.get(), &event) != 0) return;
-    entry->link->attach(std::move(guest.socket));
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, guest.stream.fd(), &event) != 0) return;
+    entry->link->attach(std::move(guest.stream));
     --waiting_count_;
     return;
   }
@@ -224,10 +248,10 @@ void TcpFabric::check_waiting(Instant now) {
     if (entry == nullptr || entry->link->is_attached()) continue;
     if (entry->deadline.ns == 0) entry->deadline = now + kConnectPatience;
     if (now < entry->deadline) continue;
-    entry->link->lose(
-        entry->is_acceptor
-            ? "the worker made no connection to this shard within 20 s"
-            : "connect to the hub's shard: no answer within 20 s; is a firewall between?");
+    entry->link->lose(entry->is_acceptor
+                          ? "the worker made no connection to this shard within 20 s"
+                          : describe_link_failure("connect to " + to_text(entry->addresses.at(0)) +
+                                                  ": no answer within 20 s"));
   }
 }
 

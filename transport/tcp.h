@@ -3,9 +3,9 @@
 //
 // The acceptor listens on a port of its own; its offer says where, and a token that the worker's
 // connection must begin with: "PHUBTCP1", then the token. Whoever does not know one within ten
-// seconds is cut off. Frames: tcp_link.h. Sockets belong to the thread that polls the fabric, in
-// one edge-triggered epoll set. Payloads are received straight into their slots and sent from where
-// they lie: no copies but the kernel's.
+// seconds, TLS handshake included, is cut off. Frames: tcp_link.h. Sockets belong to the thread
+// that polls the fabric, in one edge-triggered epoll set. Payloads are received straight into their
+// slots and sent from where they lie: no copies but the kernel's.
 #pragma once
 
 #include <memory>
@@ -18,14 +18,18 @@
 #include "transport/tcp_bootstrap.h"
 #include "transport/tcp_link.h"
 #include "transport/tcp_socket.h"
+#include "transport/tls_context.h"
 
 namespace phub::transport {
 
 struct TcpOptions {
   std::optional<base::HostPort> listen = {};  // Acceptors; port 0: any free one.
+  std::vector<std::string> also_listen = {};  // Acceptors: more hosts, at the same port.
+  uint16_t port_last = 0;      // Acceptors; not 0: the first free port from listen's to here.
   std::string advertise = {};  // Acceptors: the host that workers connect to. Empty: the
                                // one by which they reached the hub.
   std::string hub_host = {};   // Connectors: that host.
+  std::shared_ptr<const TlsContext> tls = {};  // Not null: the tls fabric, the same inside TLS.
 };
 
 class TcpFabric final : public Fabric {
@@ -33,7 +37,7 @@ class TcpFabric final : public Fabric {
   // unavailable: cannot listen. internal: the process is out of descriptors.
   static Result<std::unique_ptr<Fabric>> make(const TcpOptions& options);
 
-  std::string_view name() const override { return "tcp"; }
+  std::string_view name() const override { return tls_ != nullptr ? "tls" : "tcp"; }
   Traits traits() const override { return {}; }
 
   Result<std::span<std::byte>> allocate(size_t bytes) override;
@@ -66,11 +70,11 @@ class TcpFabric final : public Fabric {
     // Connectors: where to try next, and the attempt that goes on.
     std::vector<SocketAddress> addresses;
     size_t next_address = 0;
-    base::Fd attempt;
+    ByteStream attempt;
   };
   // A connection that has not said yet which link it is for.
   struct Guest {
-    base::Fd socket;
+    ByteStream stream;
     Instant deadline;  // 0: the clock has not been seen yet.
     size_t bytes = 0;
     std::array<std::byte, 24> hello = {};
@@ -85,16 +89,18 @@ class TcpFabric final : public Fabric {
   void welcome_guests();
   void hear_guest(int fd);
   void hand_over(Guest& guest);
+  Result<ByteStream> make_stream(base::Fd socket) const;
   void expire_guests(Instant now);
   void try_next_address(Entry& entry, std::string failure);
   void on_attempt(Entry& entry);
   void check_waiting(Instant now);
 
   base::Fd epoll_;
-  base::Fd listener_;
+  std::vector<base::Fd> listeners_;  // All at one port.
   std::string advertised_host_;
   uint16_t port_ = 0;
   std::string hub_host_;
+  std::shared_ptr<const TlsContext> tls_;  // Null: plain.
   std::vector<base::Mapping> memory_;
   std::vector<std::unique_ptr<Entry>> links_;  // By LinkId; null if free.
   std::vector<Guest> guests_;

@@ -1,18 +1,18 @@
-// One end of a TCP link: puts leave as frames, gathered into few system calls; frames are received
-// straight into their slots.
+// One end of a TCP link: puts leave as frames (tcp_frame.h), each in one system call where the
+// socket takes it; payloads are received straight into their slots, many in one call.
 //
-//   frame := tag:u32 slot:u32 bytes:u32 mark:u32 payload{bytes}         little endian
-//
-// `sent` means that the kernel has the bytes. Whatever breaks the rules (a slot that is not there,
-// a payload longer than its slot, a wrong mark) costs the peer its link. Nothing is allocated after
-// construction, except the text of a loss.
+// `sent` means that the kernel has the bytes, or TLS its encrypted copy. Whatever breaks the rules
+// (a slot that is not there, a payload longer than its slot, a wrong mark) costs the peer its link.
+// Nothing is allocated after construction, except the text of a loss.
 #pragma once
 
 #include <array>
 #include <string>
 #include <vector>
 
+#include "transport/byte_stream.h"
 #include "transport/fabric.h"
+#include "transport/tcp_frame.h"
 
 namespace phub::transport {
 
@@ -23,10 +23,9 @@ class TcpLink {
   TcpLink(const TcpLink&) = delete;
   TcpLink& operator=(const TcpLink&) = delete;
 
-  // A connected, nonblocking socket. Puts staged before are sent then.
-  void attach(base::Fd socket);
-  bool is_attached() const { return socket_.valid(); }
-  int socket() const { return socket_.get(); }
+  // A connection. Puts staged before are sent then.
+  void attach(ByteStream stream);
+  bool is_attached() const { return stream_.valid(); }
 
   // False: full.
   bool stage(const Put& put);
@@ -45,33 +44,36 @@ class TcpLink {
   const LinkOptions& options() const { return options_; }
 
  private:
-  struct Frame {
-    uint32_t tag = 0;
-    uint32_t slot = 0;
-    uint32_t bytes = 0;
-    uint32_t mark = 0;
-  };
-  static_assert(sizeof(Frame) == 16);
   struct Outgoing {
-    Frame frame;
+    TcpPutHead head;
     const std::byte* data = nullptr;
     uint64_t cookie = 0;
   };
-  static constexpr uint32_t kMark = 0x31465450;  // "PTF1"
   static constexpr size_t kStageBytes = 4096;
+  static_assert(kStageBytes >= 2 * sizeof(TcpFrameHead));
 
+  bool has_unsent() const { return written_ != staged_ || stream_.has_unsent(); }
+  void begin_frame();
+  size_t gather_frame(std::span<iovec> pieces);
+  void advance_sent(size_t bytes);
   size_t report_sent(std::span<Event> events);
+
   size_t receive(std::span<Event> events);
-  bool take_frame();
-  void take_payload_from_stage();
+  bool is_in_frame() const { return in_reported_ != in_.count; }
+  size_t head_bytes_missing() const;
+  bool take_head();
+  Status check_puts(const TcpFrameHead& head) const;
   // False: nothing more now.
   bool read_more();
-  void advance_sent(size_t bytes);
+  uint32_t end_of_read() const;
+  size_t gather_slots(std::span<iovec> pieces, uint32_t end);
+  void advance_received(size_t bytes);
+  void take_payloads_from_stage();
   void on_read_error(ssize_t result);
 
   const LinkId id_;
   const LinkOptions options_;
-  base::Fd socket_;
+  ByteStream stream_;
   bool is_readable_ = false;
   bool is_writable_ = false;
   bool is_lost_ = false;
@@ -79,16 +81,22 @@ class TcpLink {
   std::string lost_reason_;
 
   // Puts, as a ring: [reported_, written_) are with the kernel and their `sent` is due,
-  // [written_, staged_) wait; of the first of these, written_bytes_ have left.
+  // [written_, frame_end_) are the frame that is leaving, [frame_end_, staged_) wait. Of the
+  // frame's head out_head_bytes_ have left, of its first put written_bytes_.
   std::vector<Outgoing> out_;
   uint64_t reported_ = 0;
   uint64_t written_ = 0;
+  uint64_t frame_end_ = 0;
   uint64_t staged_ = 0;
+  TcpFrameHead out_head_;
+  size_t out_head_bytes_ = 0;
   size_t written_bytes_ = 0;
 
-  // The frame that is coming in, and bytes that came behind a payload.
-  Frame in_;
-  bool is_in_payload_ = false;
+  // The frame that is coming in: puts [0, in_reported_) have been reported, [.., in_complete_) have
+  // come, of the next one received_ bytes have. Then bytes that came behind it.
+  TcpFrameHead in_;
+  uint32_t in_reported_ = 0;
+  uint32_t in_complete_ = 0;
   uint32_t received_ = 0;
   size_t stage_begin_ = 0;
   size_t stage_end_ = 0;

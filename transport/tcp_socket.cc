@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/local_address.h"
 #include "base/try.h"
+#include "transport/tcp_advice.h"
 
 namespace phub::transport {
 namespace {
@@ -48,8 +50,12 @@ uint16_t port_of(int socket) {
   return ntohs(reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);
 }
 
-Status cannot_listen(const base::HostPort& address, const std::string& why) {
-  return Status(Code::unavailable, "listen on " + base::to_text(address) + ": " + why);
+Status cannot_listen(const base::HostPort& address, int error) {
+  const std::string what = "listen on " + base::to_text(address) + ": " + base::errno_text();
+  if (error == EADDRINUSE) return Status(Code::already_exists, what);
+  if (error != EADDRNOTAVAIL) return Status(Code::unavailable, what);
+  return Status(Code::unavailable,
+                what + "; this machine has " + base::to_text(base::local_addresses()));
 }
 
 }  // namespace
@@ -62,7 +68,8 @@ Result<std::vector<SocketAddress>> resolve(const base::HostPort& address) {
   const int error =
       ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
   if (error != 0) {
-    return Status(Code::not_found, "host \"" + address.host + "\": " + ::gai_strerror(error));
+    return Status(Code::not_found, "no host \"" + address.host + "\": " + ::gai_strerror(error) +
+                                       "; check the spelling, /etc/hosts and this machine's DNS");
   }
   std::vector<SocketAddress> addresses;
   for (const addrinfo* item = found; item != nullptr; item = item->ai_next) {
@@ -75,14 +82,26 @@ Result<std::vector<SocketAddress>> resolve(const base::HostPort& address) {
   return addresses;
 }
 
-std::string to_text(const SocketAddress& address) {
+std::string host_text(const SocketAddress& address) {
   std::array<char, NI_MAXHOST> host{};
-  std::array<char, NI_MAXSERV> port{};
-  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&address.storage), address.bytes, host.data(),
-                    host.size(), port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-    return "an unknown address";
-  }
-  return base::to_text({host.data(), static_cast<uint16_t>(std::atoi(port.data()))});
+  const int error =
+      ::getnameinfo(reinterpret_cast<const sockaddr*>(&address.storage), address.bytes, host.data(),
+                    host.size(), nullptr, 0, NI_NUMERICHOST);
+  return error == 0 ? host.data() : "an unknown address";
+}
+
+std::string to_text(const SocketAddress& address) {
+  // Both families have the port at the same place.
+  const auto& any = reinterpret_cast<const sockaddr_in&>(address.storage);
+  return base::to_text({host_text(address), ntohs(any.sin_port)});
+}
+
+SocketAddress peer_of(int socket) {
+  SocketAddress address;
+  address.bytes = sizeof(address.storage);
+  const int error =
+      ::getpeername(socket, reinterpret_cast<sockaddr*>(&address.storage), &address.bytes);
+  return error == 0 ? address : SocketAddress();
 }
 
 Result<base::Fd> listen_tcp(const base::HostPort& address, base::HostPort* bound) {
@@ -91,11 +110,9 @@ Result<base::Fd> listen_tcp(const base::HostPort& address, base::HostPort* bound
   set(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   const auto* const where = reinterpret_cast<const sockaddr*>(&addresses.front().storage);
   if (::bind(socket.get(), where, addresses.front().bytes) != 0) {
-    return cannot_listen(
-        address, base::errno_text() + (errno == EADDRINUSE ? "; choose another port"
-                                                           : "; is the address this machine's?"));
+    return cannot_listen(address, errno);
   }
-  if (::listen(socket.get(), kBacklog) != 0) return cannot_listen(address, base::errno_text());
+  if (::listen(socket.get(), kBacklog) != 0) return cannot_listen(address, errno);
   *bound = {address.host, port_of(socket.get())};
   return socket;
 }
@@ -118,7 +135,7 @@ Result<base::Fd> start_connect(const SocketAddress& address) {
   const auto* const where = reinterpret_cast<const sockaddr*>(&address.storage);
   if (::connect(socket.get(), where, address.bytes) != 0 && errno != EINPROGRESS &&
       errno != EINTR) {
-    return Status(Code::unavailable, "connect to " + to_text(address) + ": " + base::errno_text());
+    return Status(Code::unavailable, describe_connect_error(errno, address));
   }
   return socket;
 }
@@ -127,9 +144,7 @@ Status connect_error(int socket, const SocketAddress& address) {
   int error = 0;
   socklen_t bytes = sizeof(error);
   ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &bytes);
-  if (error == 0) return {};
-  errno = error;
-  return Status(Code::unavailable, "connect to " + to_text(address) + ": " + base::errno_text());
+  return error == 0 ? Status() : Status(Code::unavailable, describe_connect_error(error, address));
 }
 
 Result<base::Fd> connect_tcp(const base::HostPort& address, base::Instant deadline) {
@@ -143,14 +158,15 @@ Result<base::Fd> connect_tcp(const base::HostPort& address, base::Instant deadli
     const int64_t left_ms = (deadline - base::now()).count() / 1'000'000;
     const int timeout_ms = static_cast<int>(std::clamp<int64_t>(left_ms, 0, 1'000'000'000));
     if (::poll(&writable, 1, timeout_ms) <= 0) {
-      return Status(Code::timed_out, "connect to " + to_text(one) +
-                                         ": no answer in time; is a firewall between, or the "
-                                         "address wrong?");
+      failure = Status(Code::timed_out, "connect to " + to_text(one) +
+                                            ": no answer in time: is the host up, is a firewall "
+                                            "between, or is the address wrong?");
+      continue;
     }
     failure = connect_error(socket->get(), one);
     if (failure.ok()) return socket;
   }
-  return Status(failure.code(), failure.message() + "; is phubd running there?");
+  return failure;
 }
 
 }  // namespace phub::transport

@@ -22,10 +22,13 @@ struct SocketAddress {
 // All addresses of a host, IPv4 and IPv6. Asks the resolver for names, which may take seconds.
 // not_found: the resolver knows none.
 Result<std::vector<SocketAddress>> resolve(const base::HostPort& address);
-std::string to_text(const SocketAddress& address);
+std::string to_text(const SocketAddress& address);    // "10.0.0.7:7077"
+std::string host_text(const SocketAddress& address);  // "10.0.0.7"
+// Of the other end of a connection; not valid for a socket without one.
+SocketAddress peer_of(int socket);
 
-// A nonblocking listener; `bound` gets the port that was taken. unavailable: the address is not
-// this machine's, or the port is taken.
+// A nonblocking listener; `bound` gets the port that was taken. already_exists: the port is taken,
+// and by whom. unavailable: the address is not this machine's.
 Result<base::Fd> listen_tcp(const base::HostPort& address, base::HostPort* bound);
 // A nonblocking connection, not valid: nobody was waiting. resource_exhausted: no descriptors left.
 Result<base::Fd> accept_tcp(int listener);

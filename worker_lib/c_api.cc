@@ -90,6 +90,9 @@ Result<phub::WorkerOptions> convert_options(const phub_options* given) {
   if (from.chunk_elements != 0) to.job.chunk_elements = from.chunk_elements;
   if (from.join_timeout_ms != 0) to.join_timeout = std::chrono::milliseconds(from.join_timeout_ms);
   if (from.wait_timeout_ms != 0) to.wait_timeout = std::chrono::milliseconds(from.wait_timeout_ms);
+  if (from.tls_ca != nullptr) to.tls_ca = from.tls_ca;
+  if (from.tls_cert != nullptr) to.tls_cert = from.tls_cert;
+  if (from.tls_key != nullptr) to.tls_key = from.tls_key;
   to.job.rank_count = from.rank_count;
   if (from.rank >= phub::kRankCountMax) {
     return Status(Code::invalid_argument, "rank = " + std::to_string(from.rank) + "; want 0 to " +

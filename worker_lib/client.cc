@@ -10,8 +10,9 @@ namespace phub::client {
 namespace {
 
 constexpr std::chrono::microseconds kSessionPollInterval{100};
-// A link is often lost because the epoch is: the session says why, and better, a little later.
-constexpr std::chrono::milliseconds kLostGrace{500};
+// A link is often lost, or cannot be made, because the epoch is over: the session says why, and
+// better, a little later.
+constexpr std::chrono::milliseconds kReasonGrace{500};
 
 }  // namespace
 
@@ -35,65 +36,93 @@ std::string_view to_string(State state) {
   return "unknown";
 }
 
-Client::Client(WorkerOptions options, Identity identity,
-               std::unique_ptr<exchange::SessionChannel> channel,
-               std::unique_ptr<transport::Fabric> fabric)
+Client::Client(WorkerOptions options, const Identity& identity, std::vector<HubSession> hubs,
+               std::vector<std::unique_ptr<transport::Fabric>> fabrics)
     : options_(std::move(options)),
-      channel_(std::move(channel)),
-      fabric_(std::move(fabric)),
-      regions_(*fabric_),
-      nonce_(exchange::make_nonce()) {
-  exchange::Hello hello;
-  hello.job = options_.job;
-  hello.job.secret.clear();
-  hello.rank = index_of(options_.rank);
-  hello.process = identity.process;
-  hello.host = std::move(identity.host);
-  hello.fabric = std::string(fabric_->name());
-  hello.nonce = nonce_;
-  send(std::move(hello));
+      hubs_(std::move(hubs)),
+      fabrics_(std::move(fabrics)),
+      regions_(fabrics_) {
+  PHUB_CHECK(!hubs_.empty());
+  for (HubSession& hub : hubs_) {
+    hub.nonce = exchange::make_nonce();
+    exchange::Hello hello;
+    hello.job = options_.job;
+    hello.job.secret.clear();
+    hello.rank = index_of(options_.rank);
+    hello.process = identity.process;
+    hello.host = identity.host;
+    hello.fabric = std::string(fabrics_[hub.fabric]->name());
+    hello.nonce = hub.nonce;
+    hub.channel->send({std::move(hello), {}});
+  }
 }
 
 Client::~Client() = default;
 
-void Client::send(exchange::Body body) { channel_->send({std::move(body), {}}); }
+void Client::send_to_all(const exchange::Body& body) {
+  for (HubSession& hub : hubs_) hub.channel->send({body, {}});
+}
+
+bool Client::all_hubs(bool (*is_true)(const HubSession&)) const {
+  return std::all_of(hubs_.begin(), hubs_.end(), is_true);
+}
 
 size_t Client::poll(Instant now) {
   size_t handled = 0;
   if (state_ == State::failed || state_ == State::left) return handled;
   if (rounds_ != nullptr) handled += rounds_->poll(now);
   if (state_ != State::running || now >= next_session_poll_) handled += poll_session(now);
-  if (state_ == State::running && !rounds_->lost().ok()) watch_links(now);
+  if (state_ == State::running && suspicion_.ok()) suspicion_ = rounds_->lost();
+  if (!suspicion_.ok()) await_reason(now);
   return handled;
 }
 
 size_t Client::poll_session(Instant now) {
   next_session_poll_ = now + kSessionPollInterval;
-  // Looked at first: the hub's last words are in the inbox before the channel has ended.
-  const Status alive = channel_->state();
   size_t handled = 0;
-  while (state_ != State::failed && state_ != State::left) {
-    std::optional<exchange::Message> message = channel_->receive(now);
+  for (uint32_t hub = 0; hub < hubs_.size(); ++hub) handled += poll_hub(hub, now);
+  return handled;
+}
+
+size_t Client::poll_hub(uint32_t index, Instant now) {
+  HubSession& hub = hubs_[index];
+  const auto is_over = [&] {
+    return state_ == State::failed || state_ == State::left || hub.has_left;
+  };
+  // Looked at first: the hub's last words are in the inbox before the channel has ended.
+  const Status alive = hub.channel->state();
+  size_t handled = 0;
+  while (!is_over()) {
+    std::optional<exchange::Message> message = hub.channel->receive(now);
     if (!message.has_value()) break;
-    handle(std::move(*message));
+    handle(index, std::move(*message));
     ++handled;
   }
-  if (alive.ok() || state_ == State::failed || state_ == State::left) return handled;
+  if (alive.ok() || is_over()) return handled;
   if (state_ == State::leaving) {
-    ++news_;
-    state_ = State::left;  // The hub let go before it said so: gone is gone.
+    exchange::Left left;
+    on(index, left);  // The hub let go before it said so: gone is gone.
   } else {
-    fail(Status(Code::unavailable, "hub " + options_.hub + ": " + alive.message()));
+    fail(Status(Code::unavailable, "hub " + hub.address + ": " + alive.message()), index);
   }
   return handled + 1;
 }
 
-void Client::watch_links(Instant now) {
-  if (lost_deadline_.ns == INT64_MAX) lost_deadline_ = now + kLostGrace;
-  if (now >= lost_deadline_) fail(rounds_->lost());
+void Client::await_reason(Instant now) {
+  if (reason_deadline_.ns == INT64_MAX) reason_deadline_ = now + kReasonGrace;
+  if (now >= reason_deadline_) fail(suspicion_);
 }
 
-void Client::fail(Status reason) {
+void Client::fail(Status reason, uint32_t culprit) {
+  if (state_ == State::failed) return;
+  for (uint32_t hub = 0; hub < hubs_.size(); ++hub) {
+    if (hub == culprit || hubs_[hub].has_left) continue;
+    hubs_[hub].channel->send({exchange::Abort{reason.message()}, {}});
+  }
+  end(std::move(reason));
+}
+
+void Client::end(Status reason) {
   if (state_ == State::failed) return;
   ++news_;
   state_ = State::failed;
@@ -173,9 +202,24 @@ uint32_t Client::tensor_count() const { return static_cast<uint32_t>(placements_
 
 bool Client::arm(const Interest& interest) {
   if (rounds_ != nullptr && state_ == State::running) rounds_->hint_arrivals(interest);
-  return fabric_->arm();
+  for (size_t i = 0; i < fabrics_.size(); ++i) {
+    if (fabrics_[i]->arm()) continue;
+    while (i-- > 0) fabrics_[i]->disarm();
+    return false;
+  }
+  return true;
 }
 
-Instant Client::next_deadline() const { return std::min(fabric_->next_deadline(), lost_deadline_); }
+void Client::disarm() {
+  for (const std::unique_ptr<transport::Fabric>& fabric : fabrics_) fabric->disarm();
+}
+
+Instant Client::next_deadline() const {
+  Instant next = reason_deadline_;
+  for (const std::unique_ptr<transport::Fabric>& fabric : fabrics_) {
+    next = std::min(next, fabric->next_deadline());
+  }
+  return next;
+}
 
 }  // namespace phub::client

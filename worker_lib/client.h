@@ -1,8 +1,11 @@
-// The worker's side of the protocol: the session's state machine around the rounds of an epoch.
+// The worker's side of the protocol: the sessions' state machine around the rounds of an epoch.
 //
 //   connecting -> idle -> agreeing -> running (-> agreeing ...) -> leaving -> left
 //                                 any of them -> failed
 //
+// A job may have several hubs; each step is taken when all of them have. One that is lost fails the
+// client, which tells the other hubs why, so that every rank hears which hub it was. Barriers are
+// the first hub's.
 // Polled and told the time: no threads, no clocks, no waiting, so a cluster of clients runs in one
 // thread of a simulation. driver.h and impl.h make it the thread-safe, blocking Worker.
 // Thread-safety: none.
@@ -14,14 +17,15 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "exchange/session_channel.h"
 #include "transport/fabric.h"
+#include "worker_lib/hub_session.h"
 #include "worker_lib/regions.h"
+#include "worker_lib/replies.h"
 #include "worker_lib/rounds.h"
 
 namespace phub::client {
@@ -39,11 +43,10 @@ struct Identity {
 
 class Client {
  public:
-  // Says hello at once. REQUIRES: options passed check_options(); the channel and the fabric are
-  // fresh.
-  Client(WorkerOptions options, Identity identity,
-         std::unique_ptr<exchange::SessionChannel> channel,
-         std::unique_ptr<transport::Fabric> fabric);
+  // Says hello to every hub at once. REQUIRES: options passed check_options(); at least one hub;
+  // channels and fabrics are fresh, and at most one fabric is by reference.
+  Client(WorkerOptions options, const Identity& identity, std::vector<HubSession> hubs,
+         std::vector<std::unique_ptr<transport::Fabric>> fabrics);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -55,9 +58,10 @@ class Client {
 
   State state() const { return state_; }
   const Status& failure() const { return failure_; }  // Why, when failed.
-  const std::string& hub_name() const { return hub_name_; }
   const WorkerOptions& options() const { return options_; }
-  transport::Traits traits() const { return fabric_->traits(); }
+  // "hub tcp://10.0.0.7:7077", "hub A or hub B": who has not answered request `id`, or, for 0, has
+  // not welcomed this rank.
+  std::string silent_hubs(uint64_t id) const;
 
   Result<std::span<std::byte>> allocate(size_t bytes);
 
@@ -78,14 +82,17 @@ class Client {
   // The rounds of the epoch; null before the first.
   const Rounds* rounds() const { return rounds_.get(); }
 
-  // Requests: begin, poll until take_reply gives the reply (once). Each id is forgotten by
-  // take_reply or forget. The errors are those of a call that cannot be sent now.
+  // Requests go to every hub: begin, poll until has_reply, take_reply (once) what they make
+  // together. Each id is forgotten by take_reply or forget. The errors are those of a call that
+  // cannot be sent now.
   Result<uint64_t> ask_settings(const StepSettings& settings);
   Result<uint64_t> ask_late();
   Result<uint64_t> ask_state(exchange::StateQuery query);
   std::optional<exchange::Body> take_reply(uint64_t id);
-  bool has_reply(uint64_t id) const { return replies_.contains(id); }
-  void forget(uint64_t id);
+  // Who is late, by what has been answered so far; names the hubs that have not.
+  std::string take_late_text(uint64_t id);
+  bool has_reply(uint64_t id) const;
+  void forget(uint64_t id) { requests_.erase(id); }
 
   // A barrier that is still open, because its waiter gave up, is what the next call goes on with.
   Result<uint64_t> begin_barrier();
@@ -96,8 +103,8 @@ class Client {
 
   // Changes when an operation ended, a message came, or the state changed: when to look again.
   uint64_t news() const { return news_ + (rounds_ == nullptr ? 0 : rounds_->ended_count()); }
-  // Ends everything with this reason, without telling the hub.
-  void abandon(const Status& reason) { fail(reason); }
+  // Ends everything with this reason, without telling the hubs.
+  void abandon(const Status& reason) { end(reason); }
 
   // Swaps out the callbacks that are due; the caller runs them, without its locks. REQUIRES:
   // finished is empty.
@@ -105,47 +112,60 @@ class Client {
   bool has_finished() const { return !finished_.empty(); }
   const WorkerStats& stats() const { return stats_; }
 
-  // Idling: as the fabric's, with the session's descriptor beside it (-1 in simulation).
+  // Idling: as the fabrics', with the sessions' descriptors beside theirs (-1 in simulation).
   bool arm(const Interest& interest);
-  void disarm() { fabric_->disarm(); }
-  int fabric_fd() const { return fabric_->fd(); }
-  int session_fd() const { return channel_->fd(); }
+  void disarm();
+  size_t hub_count() const { return hubs_.size(); }
+  int session_fd(size_t hub) const { return hubs_[hub].channel->fd(); }
+  size_t fabric_count() const { return fabrics_.size(); }
+  int fabric_fd(size_t fabric) const { return fabrics_[fabric]->fd(); }
   Instant next_deadline() const;
 
  private:
   struct Agreement {
     Placements placements;
     exchange::ChunkMap map;
-    std::unique_ptr<Rounds> rounds;  // Once the links are there.
+    std::vector<ShardLink> links;    // By shard; of the hubs that have offered theirs.
+    std::unique_ptr<Rounds> rounds;  // Once all links are there.
   };
 
-  void handle(exchange::Message message);
-  void on(exchange::Challenge& challenge);
-  void on(exchange::Welcome& welcome);
-  void on_offer(exchange::Offer& offer, std::vector<base::Fd> fds);
-  void on(exchange::Start& start);
-  void on(exchange::Failure& failure);
-  Result<std::vector<transport::LinkId>> connect_links(exchange::Offer& offer,
-                                                       std::vector<base::Fd> fds,
-                                                       exchange::Message* answer);
+  size_t poll_hub(uint32_t hub, Instant now);
+  void handle(uint32_t hub, exchange::Message message);
+  void on(uint32_t hub, exchange::Challenge& challenge);
+  void on(uint32_t hub, exchange::Welcome& welcome);
+  void on_offer(uint32_t hub, exchange::Offer& offer, std::vector<base::Fd> fds);
+  void on(uint32_t hub, exchange::Start& start);
+  void on(uint32_t hub, exchange::Failure& failure);
+  void on(uint32_t hub, exchange::Left& left);
+  Status check_offer(const HubSession& hub, const exchange::Offer& offer) const;
+  void propose_to_all(const exchange::Tensors& tensors);
+  void close_links(exchange::ShardRange shards);
+  Status connect_links(uint32_t hub, exchange::Offer& offer, std::vector<base::Fd> fds,
+                       exchange::Message* answer);
   transport::LinkOptions link_options(uint32_t shard) const;
-  void expect_reply(uint64_t id, exchange::Body body);
-  void fail(Status reason);
-  void watch_links(Instant now);
+  std::string link_name(uint32_t hub, uint32_t shard) const;
+  // Begins a request to all hubs.
+  uint64_t ask(exchange::Body body);
+  void on_reply(uint32_t hub, uint64_t id, exchange::Body body);
+  // Ends everything; tells all hubs but `culprit`.
+  static constexpr uint32_t kNoHub = UINT32_MAX;
+  void fail(Status reason, uint32_t culprit = kNoHub);
+  void end(Status reason);
+  void await_reason(Instant now);
   Status check_running(Kind kind, TensorId tensor) const;
   Status check_alive(std::string_view call) const;
-  void send(exchange::Body body);
+  bool all_hubs(bool (*is_true)(const HubSession&)) const;
+  void send_to_all(const exchange::Body& body);
 
   WorkerOptions options_;
-  std::unique_ptr<exchange::SessionChannel> channel_;
-  std::unique_ptr<transport::Fabric> fabric_;
+  std::vector<HubSession> hubs_;
+  std::vector<std::unique_ptr<transport::Fabric>> fabrics_;
   Regions regions_;
   State state_ = State::connecting;
   Status failure_;
-  std::string nonce_;
-  std::string hub_name_;
-  exchange::HubShape shape_;
-  uint32_t epoch_ = 0;  // The last started.
+  exchange::HubShape shape_;      // Of all hubs, once all have welcomed this rank.
+  uint32_t epoch_ = 0;            // The last started.
+  std::vector<ShardLink> links_;  // Of that epoch, by shard; a hub's go when it offers new ones.
   Placements placements_;
   std::unique_ptr<Rounds> rounds_;
   std::optional<Agreement> agreement_;
@@ -154,11 +174,11 @@ class Client {
   uint64_t news_ = 0;
   uint64_t next_id_ = 1;
   uint64_t next_barrier_ = 1;
-  std::set<uint64_t> asked_;
-  std::map<uint64_t, exchange::Body> replies_;
+  std::map<uint64_t, Request> requests_;
   uint64_t open_barrier_ = 0;  // 0: none.
   Instant next_session_poll_;
-  Instant lost_deadline_{INT64_MAX};  // A lost link is a failure from then on.
+  Status suspicion_;  // A link that is lost or cannot be made: a failure from the deadline on,
+  Instant reason_deadline_{INT64_MAX};  // unless a hub says better why.
 };
 
 }  // namespace phub::client

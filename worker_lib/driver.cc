@@ -1,6 +1,5 @@
 #include "worker_lib/driver.h"
 
-#include <poll.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -154,18 +153,28 @@ void Driver::sleep(Lock& lock, Instant deadline) {
   if (is_alive) until = std::min(until, client_->next_deadline());
   const int64_t left_ns = std::max<int64_t>(0, (until - now).count());
   const timespec timeout = {left_ns / 1'000'000'000, left_ns % 1'000'000'000};
-  // A descriptor of -1 is ignored. After the end the session's stays readable: not of interest.
-  pollfd fds[] = {{wake_.get(), POLLIN, 0},
-                  {is_alive ? client_->session_fd() : -1, POLLIN, 0},
-                  {is_alive ? client_->fabric_fd() : -1, POLLIN, 0}};
+  // A descriptor of -1 is ignored. After the end a session's stays readable: not of interest.
+  fds_.clear();
+  fds_.push_back({wake_.get(), POLLIN, 0});
+  const size_t hub_count = client_->hub_count();
+  for (size_t hub = 0; is_alive && hub < hub_count; ++hub) {
+    fds_.push_back({client_->session_fd(hub), POLLIN, 0});
+  }
+  for (size_t fabric = 0; is_alive && fabric < client_->fabric_count(); ++fabric) {
+    fds_.push_back({client_->fabric_fd(fabric), POLLIN, 0});
+  }
   is_sleeping_ = true;
   lock.unlock();
-  ::ppoll(fds, std::size(fds), &timeout, nullptr);
+  ::ppoll(fds_.data(), fds_.size(), &timeout, nullptr);
   lock.lock();
   is_sleeping_ = false;
-  if (is_alive) client_->disarm();
-  if (fds[0].revents != 0) base::drain_event(wake_.get());
-  if (fds[1].revents != 0) client_->poll_session(base::now());
+  if (fds_[0].revents != 0) base::drain_event(wake_.get());
+  if (!is_alive) return;
+  client_->disarm();
+  const bool has_news =
+      std::any_of(fds_.begin() + 1, fds_.begin() + 1 + static_cast<int>(hub_count),
+                  [](const pollfd& session) { return session.revents != 0; });
+  if (has_news) client_->poll_session(base::now());
 }
 
 }  // namespace phub::client

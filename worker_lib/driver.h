@@ -8,6 +8,7 @@
 #pragma once
 
 #include <phub/status.h>
+#include <poll.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -80,6 +81,7 @@ class Driver {
   uint64_t told_news_ = 0;
   std::vector<const Wait*> waits_;
   std::vector<Operation> waited_;   // Scratch of sleep(): what all waits want.
+  std::vector<pollfd> fds_;         // Scratch of sleep().
   std::vector<Finished> finished_;  // Scratch of run_callbacks().
   base::Thread thread_;             // Last: it uses all of the above.
 };

@@ -11,9 +11,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/try.h"
-#include "exchange/address.h"
+#include "worker_lib/open_hubs.h"
 
 namespace phub {
 namespace {
@@ -131,8 +132,8 @@ Status read_timeout(const char* name, std::chrono::milliseconds* timeout) {
 
 Status read_hub_and_job(WorkerOptions* options) {
   if (const Variable v = variable("PHUB_HUB"); v.value != nullptr) {
-    const auto address = exchange::parse_address(v.value);
-    if (!address.ok()) return address.status().with_context("environment variable PHUB_HUB");
+    const Status address = client::split_hubs(v.value).status();
+    if (!address.ok()) return address.with_context("environment variable PHUB_HUB");
     options->hub = v.value;
   }
   if (const Variable v = variable("PHUB_JOB"); v.value != nullptr) {
@@ -147,6 +148,19 @@ Status read_hub_and_job(WorkerOptions* options) {
   return {};
 }
 
+Status read_tls(WorkerOptions* options) {
+  const std::pair<const char*, std::string*> files[] = {{"PHUB_TLS_CA", &options->tls_ca},
+                                                        {"PHUB_TLS_CERT", &options->tls_cert},
+                                                        {"PHUB_TLS_KEY", &options->tls_key}};
+  for (const auto& [name, file] : files) {
+    const Variable v = variable(name);
+    if (v.value == nullptr) continue;
+    if (*v.value == '\0') return malformed(v, "the path of a file, or the variable unset");
+    *file = v.value;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<WorkerOptions> WorkerOptions::from_environment() {
@@ -155,6 +169,7 @@ Result<WorkerOptions> WorkerOptions::from_environment() {
   PHUB_TRY(read_secret(&options.job.secret));
   PHUB_TRY(read_rank_and_size(&options));
   PHUB_TRY(read_progress(&options.progress));
+  PHUB_TRY(read_tls(&options));
   PHUB_TRY(read_timeout("PHUB_JOIN_TIMEOUT_MS", &options.join_timeout));
   PHUB_TRY(read_timeout("PHUB_WAIT_TIMEOUT_MS", &options.wait_timeout));
   return options;

@@ -53,14 +53,8 @@ std::string Worker::Impl::who_is_late(const std::string& subject) {
   const Result<uint64_t> id = driver_->with([](Client& client) { return client.ask_late(); });
   if (!id.ok()) return id.status().message();
   wait_for([&](const Client& c) { return is_over(c) || c.has_reply(*id); }, kLateAnswerTime);
-  const auto reply = driver_->with([&](Client& client) {
-    auto body = client.take_reply(*id);
-    client.forget(*id);
-    return body;
-  });
-  const auto* report = reply.has_value() ? std::get_if<exchange::LateReport>(&*reply) : nullptr;
-  if (report == nullptr) return "the hub did not say within 0.3 s who is late";
-  return client::late_part(report->text, subject);
+  return client::late_part(
+      driver_->with([&](Client& client) { return client.take_late_text(*id); }), subject);
 }
 
 Status Worker::Impl::timed_out(const std::string& what, Milliseconds timeout,
@@ -74,7 +68,8 @@ Status Worker::Impl::wait_until_welcome() {
                            "\" rank " + std::to_string(index_of(options_.rank));
   if (!wait_for([](const Client& c) { return c.state() != State::connecting; },
                 options_.join_timeout)) {
-    return Status(Code::timed_out, call + ": the hub did not answer within " +
+    const std::string who = driver_->with([](Client& c) { return c.silent_hubs(0); });
+    return Status(Code::timed_out, call + ": " + who + " did not answer within " +
                                        std::to_string(options_.join_timeout.count()) + " ms");
   }
   return driver_->with([&](Client& client) {
@@ -163,11 +158,12 @@ Status Worker::Impl::set_step(const StepSettings& settings) {
   wait_for([&](const Client& c) { return is_over(c) || c.has_reply(*id); }, options_.wait_timeout);
   return driver_->with([&](Client& client) {
     const bool is_done = client.take_reply(*id).has_value();
+    const std::string silent = client.silent_hubs(*id);
     client.forget(*id);
     if (is_done) return Status();
     if (is_over(client)) return failure_of(client, "set_step");
     return Status(Code::timed_out, "set_step: " + client::timed_out_after(options_.wait_timeout) +
-                                       ": hub " + options_.hub + " did not answer");
+                                       ": " + silent + " did not answer");
   });
 }
 
@@ -179,13 +175,14 @@ Result<exchange::StateReply> Worker::Impl::ask_state(exchange::StateQuery query)
   wait_for([&](const Client& c) { return is_over(c) || c.has_reply(*id); }, options_.wait_timeout);
   return driver_->with([&](Client& client) -> Result<exchange::StateReply> {
     std::optional<exchange::Body> reply = client.take_reply(*id);
+    const std::string silent = client.silent_hubs(*id);
     client.forget(*id);
     auto* const state = reply.has_value() ? std::get_if<exchange::StateReply>(&*reply) : nullptr;
     if (state != nullptr) return std::move(*state);
     if (is_over(client)) return failure_of(client, call);
     return Status(Code::timed_out, std::string(call) + ": " +
-                                       client::timed_out_after(options_.wait_timeout) + ": hub " +
-                                       options_.hub + " did not answer");
+                                       client::timed_out_after(options_.wait_timeout) + ": " +
+                                       silent + " did not answer");
   });
 }
 

@@ -18,11 +18,14 @@ class Worker::Impl {
  public:
   using Milliseconds = std::chrono::milliseconds;
 
-  Impl(const WorkerOptions& options, std::unique_ptr<client::Driver> driver)
-      : options_(options), driver_(std::move(driver)) {}
+  // hub_address: of the hub, and why there.
+  Impl(const WorkerOptions& options, std::string hub_address,
+       std::unique_ptr<client::Driver> driver)
+      : options_(options), hub_address_(std::move(hub_address)), driver_(std::move(driver)) {}
   ~Impl();  // Leaves, within a second, if nothing failed.
 
   const WorkerOptions& options() const { return options_; }
+  const std::string& hub_address() const { return hub_address_; }
   client::Driver& driver() { return *driver_; }
 
   Status wait_until_welcome();
@@ -46,6 +49,7 @@ class Worker::Impl {
   Status timed_out(const std::string& what, Milliseconds timeout, const std::string& subject);
 
   const WorkerOptions options_;
+  const std::string hub_address_;
   std::unique_ptr<client::Driver> driver_;
   std::mutex barrier_mutex_;
   std::condition_variable barrier_free_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "base/try.h"
 
@@ -110,9 +111,22 @@ bool overlaps(const void* a, size_t a_bytes, const void* b, size_t b_bytes) {
   return a_begin < b_begin + b_bytes && b_begin < a_begin + a_bytes;
 }
 
+Regions::Regions(std::span<const std::unique_ptr<transport::Fabric>> fabrics) {
+  const auto by_reference = std::find_if(
+      fabrics.begin(), fabrics.end(),
+      [](const std::unique_ptr<transport::Fabric>& one) { return one->traits().by_reference; });
+  owner_ = by_reference == fabrics.end() ? fabrics.front().get() : by_reference->get();
+  for (const std::unique_ptr<transport::Fabric>& fabric : fabrics) {
+    if (fabric.get() == owner_) continue;
+    PHUB_CHECK(!fabric->traits().by_reference);
+    others_.push_back(fabric.get());
+  }
+}
+
 Result<std::span<std::byte>> Regions::allocate(size_t bytes) {
   if (bytes == 0) return Status(Code::invalid_argument, "allocate 0 bytes: ask for at least 1");
-  PHUB_TRY_ASSIGN(const std::span<std::byte> region, fabric_->allocate(bytes));
+  PHUB_TRY_ASSIGN(const std::span<std::byte> region, owner_->allocate(bytes));
+  for (transport::Fabric* const other : others_) PHUB_TRY(other->register_memory(region));
   regions_.push_back(region);
   return region;
 }

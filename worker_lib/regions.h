@@ -1,10 +1,14 @@
 // The registered memory of one worker, and where each tensor's results land in it.
+//
+// Where a worker reaches its hubs by several fabrics, the memory is of the one that is hardest to
+// please (by reference: its hub must see it) and registered with the others.
 #pragma once
 
 #include <phub/status.h>
 #include <phub/types.h>
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -18,7 +22,8 @@ bool overlaps(const void* a, size_t a_bytes, const void* b, size_t b_bytes);
 // Thread-safety: none.
 class Regions {
  public:
-  explicit Regions(transport::Fabric& fabric) : fabric_(&fabric) {}
+  // The fabrics outlive this. REQUIRES: at least one; at most one of them is by reference.
+  explicit Regions(std::span<const std::unique_ptr<transport::Fabric>> fabrics);
 
   Result<std::span<std::byte>> allocate(size_t bytes);
 
@@ -32,7 +37,8 @@ class Regions {
  private:
   bool find(const void* data, size_t bytes, size_t region_count) const;
 
-  transport::Fabric* fabric_;
+  transport::Fabric* owner_ = nullptr;
+  std::vector<transport::Fabric*> others_;
   std::vector<std::span<std::byte>> regions_;  // In order of allocation.
   size_t known_count_ = 0;
 };

@@ -9,57 +9,96 @@
 
 namespace phub::client {
 
-void Client::handle(exchange::Message message) {
+void Client::handle(uint32_t hub, exchange::Message message) {
   ++news_;
   std::visit(
       [&](auto& body) {
         using Body = std::decay_t<decltype(body)>;
         if constexpr (std::is_same_v<Body, exchange::Offer>) {
-          on_offer(body, std::move(message.fds));
+          on_offer(hub, body, std::move(message.fds));
         } else if constexpr (std::is_same_v<Body, exchange::Challenge> ||
                              std::is_same_v<Body, exchange::Welcome> ||
                              std::is_same_v<Body, exchange::Start> ||
+                             std::is_same_v<Body, exchange::Left> ||
                              std::is_same_v<Body, exchange::Failure>) {
-          on(body);
+          on(hub, body);
         } else if constexpr (std::is_same_v<Body, exchange::BarrierDone>) {
-          if (body.id == open_barrier_) open_barrier_ = 0;
+          if (hub == 0 && body.id == open_barrier_) open_barrier_ = 0;
         } else if constexpr (std::is_same_v<Body, exchange::SettingsDone> ||
                              std::is_same_v<Body, exchange::LateReport> ||
                              std::is_same_v<Body, exchange::StateReply>) {
-          expect_reply(body.id, std::move(body));
-        } else if constexpr (std::is_same_v<Body, exchange::Left>) {
-          if (state_ == State::leaving) state_ = State::left;
+          on_reply(hub, body.id, std::move(body));
         } else if constexpr (!std::is_same_v<Body, exchange::Heartbeat>) {
-          fail(Status(Code::internal, "hub " + options_.hub +
+          fail(Status(Code::internal, "hub " + hubs_[hub].address +
                                           " sent a message that only workers send; is something "
-                                          "else listening there?"));
+                                          "else listening there?"),
+               hub);
         }
       },
       message.body);
 }
 
-void Client::on(exchange::Failure& failure) {
+void Client::on(uint32_t hub, exchange::Failure& failure) {
   const auto code = static_cast<Code>(failure.code);
   const bool is_known = code > Code::ok && code <= Code::internal;
-  fail(Status(is_known ? code : Code::aborted, std::move(failure.message)));
+  fail(Status(is_known ? code : Code::aborted, std::move(failure.message)), hub);
+}
+
+void Client::on(uint32_t hub, exchange::Left&) {
+  if (state_ != State::leaving) return;
+  ++news_;
+  hubs_[hub].has_left = true;
+  if (all_hubs([](const HubSession& one) { return one.has_left; })) state_ = State::left;
+}
+
+uint64_t Client::ask(exchange::Body body) {
+  const uint64_t id = next_id_++;
+  send_to_all(body);
+  requests_.emplace(
+      id, Request{std::move(body), std::vector<std::optional<exchange::Body>>(hubs_.size())});
+  return id;
 }
 
 // A reply to somebody who has given up is dropped.
-void Client::expect_reply(uint64_t id, exchange::Body body) {
-  if (asked_.erase(id) > 0) replies_.emplace(id, std::move(body));
+void Client::on_reply(uint32_t hub, uint64_t id, exchange::Body body) {
+  const auto found = requests_.find(id);
+  if (found != requests_.end()) found->second.replies[hub] = std::move(body);
+}
+
+bool Client::has_reply(uint64_t id) const {
+  const auto found = requests_.find(id);
+  return found != requests_.end() && found->second.is_complete();
 }
 
 std::optional<exchange::Body> Client::take_reply(uint64_t id) {
-  const auto found = replies_.find(id);
-  if (found == replies_.end()) return std::nullopt;
-  exchange::Body body = std::move(found->second);
-  replies_.erase(found);
-  return body;
+  if (!has_reply(id)) return std::nullopt;
+  const Request request = std::move(requests_.extract(id).mapped());
+  const bool is_state = std::holds_alternative<exchange::StateReply>(*request.replies[0]);
+  // Without rounds the tensors are being agreed on anew: what the first hub says stands.
+  if (is_state && rounds_ != nullptr) return join_state(request, rounds_->map(), shape_);
+  return request.replies[0];
 }
 
-void Client::forget(uint64_t id) {
-  asked_.erase(id);
-  replies_.erase(id);
+std::string Client::take_late_text(uint64_t id) {
+  const auto found = requests_.find(id);
+  if (found == requests_.end()) return "";
+  std::string text = join_late(found->second);
+  if (!found->second.is_complete()) {
+    text += (text.empty() ? "" : "; ") + silent_hubs(id) + " did not say within 0.3 s who is late";
+  }
+  requests_.erase(found);
+  return text;
+}
+
+std::string Client::silent_hubs(uint64_t id) const {
+  const auto found = requests_.find(id);
+  std::string names;
+  for (uint32_t hub = 0; hub < hubs_.size(); ++hub) {
+    const bool is_silent = id == 0 ? !hubs_[hub].is_welcome()
+                                   : found != requests_.end() && !found->second.replies[hub];
+    if (is_silent) names += (names.empty() ? "hub " : " and hub ") + hubs_[hub].address;
+  }
+  return names;
 }
 
 Result<uint64_t> Client::ask_settings(const StepSettings& settings) {
@@ -74,37 +113,29 @@ Result<uint64_t> Client::ask_settings(const StepSettings& settings) {
   if (state_ != State::running) {
     return Status(Code::failed_precondition, "set_step: call register_tensors first");
   }
-  exchange::Settings message{next_id_++, settings, {}};
+  exchange::Settings message{next_id_, settings, {}};
   for (uint32_t t = 0; t < tensor_count(); ++t) {
     message.first_rounds.push_back(rounds_->last_round(t) + 1);
   }
-  asked_.insert(message.id);
-  const uint64_t id = message.id;
-  send(std::move(message));
-  return id;
+  return ask(std::move(message));
 }
 
 Result<uint64_t> Client::ask_late() {
   PHUB_TRY(check_alive("ask who is late"));
-  asked_.insert(next_id_);
-  send(exchange::LateQuery{next_id_});
-  return next_id_++;
+  return ask(exchange::LateQuery{next_id_});
 }
 
 Result<uint64_t> Client::ask_state(exchange::StateQuery query) {
   PHUB_TRY(check_alive(query.write ? "write_state" : "read_state"));
-  query.id = next_id_++;
-  const uint64_t id = query.id;
-  asked_.insert(id);
-  send(std::move(query));
-  return id;
+  query.id = next_id_;
+  return ask(std::move(query));
 }
 
 Result<uint64_t> Client::begin_barrier() {
   PHUB_TRY(check_alive("barrier"));
   if (open_barrier_ == 0) {
     open_barrier_ = next_barrier_++;
-    send(exchange::Barrier{open_barrier_});
+    hubs_[0].channel->send({exchange::Barrier{open_barrier_}, {}});
   }
   return open_barrier_;
 }
@@ -115,7 +146,7 @@ Status Client::begin_leave() {
     return Status(Code::failed_precondition, "leave: operations are in flight; wait for them");
   }
   state_ = State::leaving;
-  send(exchange::Leave{});
+  send_to_all(exchange::Leave{});
   return {};
 }
 

@@ -13,24 +13,35 @@ constexpr size_t kEventBatch = 64;
 constexpr int kEventBatchesMax = 16;  // Per poll, so that a poll ends although more arrives.
 // Sleeping for many arrivals saves wake-ups, but copies out of them should overlap with the hub.
 constexpr uint32_t kWantWhenCopying = 64;
+// Most unsent puts of a link. By reference `sent` waits for the slowest rank, so a window would let
+// two ranks that start their tensors in different orders wait for each other for ever.
+constexpr uint32_t kWindowByReference = UINT32_MAX;
+constexpr uint32_t kWindow = 64;
+
+bool all_by_reference(std::span<const std::unique_ptr<transport::Fabric>> fabrics) {
+  return std::all_of(fabrics.begin(), fabrics.end(),
+                     [](const auto& fabric) { return fabric->traits().by_reference; });
+}
+
 }  // namespace
 
-Rounds::Rounds(transport::Fabric* fabric, const Regions* regions,
+Rounds::Rounds(std::span<const std::unique_ptr<transport::Fabric>> fabrics, const Regions* regions,
                std::span<const TensorSpec> tensors, exchange::ChunkMap map,
-               std::vector<Placement> places, std::vector<transport::LinkId> links, uint32_t window,
+               std::vector<Placement> places, std::vector<ShardLink> links,
                std::vector<Finished>* finished, WorkerStats* stats)
-    : fabric_(fabric),
-      by_reference_(fabric->traits().by_reference),
+    : by_reference_(all_by_reference(fabrics)),
       regions_(regions),
       specs_(tensors.begin(), tensors.end()),
       map_(std::move(map)),
       tensors_(tensors.size()),
       awaited_(map_.chunks().size()),
-      window_(window),
       finished_(finished),
       stats_(stats) {
   PHUB_CHECK(links.size() == map_.shard_count() && places.size() == tensors.size());
   finished_->reserve(2 * tensors.size());
+  for (const std::unique_ptr<transport::Fabric>& fabric : fabrics) {
+    doors_.push_back({fabric.get(), {}});
+  }
   for (uint32_t t = 0; t < tensors_.size(); ++t) {
     const auto [begin, end] = map_.chunks_of_tensor(t);
     tensors_[t].bytes = specs_[t].count * element_bytes(t);
@@ -39,21 +50,28 @@ Rounds::Rounds(transport::Fabric* fabric, const Regions* regions,
     tensors_[t].place = places[t];
   }
   for (uint32_t shard = 0; shard < links.size(); ++shard) {
-    Link link{links[shard], 0, LinkQueue(tensors_.size()), {}, {}};
-    link.unreplied.resize(tensors_.size());
-    link.slot_begin.resize(tensors_.size() + 1);
-    // Slots are given in chunk order, so a tensor's slots of one shard are neighbours.
-    for (const uint32_t chunk : map_.chunks_of_shard(shard)) {
-      ++link.slot_begin[map_.chunks()[chunk].tensor + 1];
-    }
-    for (size_t t = 1; t < link.slot_begin.size(); ++t) {
-      link.slot_begin[t] += link.slot_begin[t - 1];
-    }
-    const uint32_t id = index_of(link.id);
-    if (shard_of_link_.size() <= id) shard_of_link_.resize(id + 1, UINT32_MAX);
-    shard_of_link_[id] = shard;
-    links_.push_back(std::move(link));
+    Door& door = doors_[links[shard].fabric];
+    const uint32_t id = index_of(links[shard].link);
+    if (door.shard_of_link.size() <= id) door.shard_of_link.resize(id + 1, UINT32_MAX);
+    door.shard_of_link[id] = shard;
+    links_.push_back(make_link(shard, std::move(links[shard])));
   }
+}
+
+Rounds::Link Rounds::make_link(uint32_t shard, ShardLink to) const {
+  const bool by_reference = doors_[to.fabric].fabric->traits().by_reference;
+  const uint32_t window = by_reference ? kWindowByReference : kWindow;
+  Link link{std::move(to), window, 0, LinkQueue(tensors_.size()), {}, {}};
+  link.unreplied.resize(tensors_.size());
+  link.slot_begin.resize(tensors_.size() + 1);
+  // Slots are given in chunk order, so a tensor's slots of one shard are neighbours.
+  for (const uint32_t chunk : map_.chunks_of_shard(shard)) {
+    ++link.slot_begin[map_.chunks()[chunk].tensor + 1];
+  }
+  for (size_t t = 1; t < link.slot_begin.size(); ++t) {
+    link.slot_begin[t] += link.slot_begin[t - 1];
+  }
+  return link;
 }
 
 size_t Rounds::pump() {
@@ -64,17 +82,18 @@ size_t Rounds::pump() {
 
 void Rounds::pump_link(uint32_t shard, size_t* started) {
   Link& link = links_[shard];
-  while (!link.queue.empty() && link.unsent < window_) {
+  transport::Fabric& fabric = *doors_[link.to.fabric].fabric;
+  while (!link.queue.empty() && link.unsent < link.window) {
     LinkQueue::Run& run = link.queue.front();
     std::array<transport::Put, kPutBatch> puts;
     const size_t count =
-        std::min<size_t>({kPutBatch, run.end_slot - run.next_slot, window_ - link.unsent});
+        std::min<size_t>({kPutBatch, run.end_slot - run.next_slot, link.window - link.unsent});
     for (uint32_t i = 0; i < count; ++i) {
       const uint32_t slot = run.next_slot + i;
       puts[i] = make_put(shard, slot, slot >= run.staged_slot);
     }
     run.staged_slot = std::max(run.staged_slot, run.next_slot + static_cast<uint32_t>(count));
-    const size_t taken = fabric_->put({puts.data(), count});
+    const size_t taken = fabric.put({puts.data(), count});
     for (size_t i = 0; i < taken; ++i) {
       awaited_[puts[i].cookie] = kReply | kSent;
       stats_->pushed_bytes += puts[i].bytes;
@@ -92,7 +111,7 @@ transport::Put Rounds::make_put(uint32_t shard, uint32_t slot, bool may_stage) {
   const exchange::Chunk& chunk = map_.chunks()[number];
   const Tensor& tensor = tensors_[chunk.tensor];
   transport::Put put;
-  put.link = links_[shard].id;
+  put.link = links_[shard].to.link;
   put.slot = slot;
   put.tag = exchange::encode({tensor.verb, tensor.round, slot});
   put.cookie = number;
@@ -112,34 +131,45 @@ transport::Put Rounds::make_put(uint32_t shard, uint32_t slot, bool may_stage) {
 }
 
 size_t Rounds::poll(transport::Instant now) {
+  size_t handled = 0;
+  for (Door& door : doors_) handled += poll_door(door, now);
+  return handled + pump();
+}
+
+size_t Rounds::poll_door(Door& door, transport::Instant now) {
   std::array<transport::Event, kEventBatch> events;
   size_t handled = 0;
   for (int batch = 0; batch < kEventBatchesMax; ++batch) {
-    const size_t count = fabric_->poll(now, events);
+    const size_t count = door.fabric->poll(now, events);
     for (size_t i = 0; i < count; ++i) {
       switch (events[i].kind) {
         case transport::EventKind::arrived:
-          on_arrived(events[i]);
-          fabric_->release(events[i]);
+          on_arrived(door, events[i]);
+          door.fabric->release(events[i]);
           break;
         case transport::EventKind::sent:
           on_sent(events[i]);
           break;
         case transport::EventKind::lost:
-          on_lost(events[i]);
+          on_lost(door, events[i]);
           break;
       }
     }
     handled += count;
     if (count < kEventBatch) break;
   }
-  return handled + pump();
+  return handled;
 }
 
-void Rounds::on_arrived(const transport::Event& event) {
+// UINT32_MAX: none of ours.
+uint32_t Rounds::shard_of(const Door& door, transport::LinkId link) const {
+  const uint32_t id = index_of(link);
+  return id < door.shard_of_link.size() ? door.shard_of_link[id] : UINT32_MAX;
+}
+
+void Rounds::on_arrived(const Door& door, const transport::Event& event) {
   const exchange::Tag tag = exchange::decode(event.tag);
-  const uint32_t id = index_of(event.link);
-  const uint32_t shard = id < shard_of_link_.size() ? shard_of_link_[id] : UINT32_MAX;
+  const uint32_t shard = shard_of(door, event.link);
   if (shard == UINT32_MAX || tag.slot >= map_.chunks_of_shard(shard).size()) {
     ++counters_.malformed;
     return;
@@ -181,12 +211,11 @@ void Rounds::on_sent(const transport::Event& event) {
   if (awaited_[number] == 0) chunk_finished(chunk);
 }
 
-void Rounds::on_lost(const transport::Event& event) {
-  const uint32_t id = index_of(event.link);
-  if (id >= shard_of_link_.size() || shard_of_link_[id] == UINT32_MAX || !lost_.ok()) return;
-  lost_ = Status(Code::aborted, "link to shard " + std::to_string(shard_of_link_[id]) +
-                                    " is lost: " + fabric_->lost_reason(event.link) +
-                                    "; connect again");
+void Rounds::on_lost(const Door& door, const transport::Event& event) {
+  const uint32_t shard = shard_of(door, event.link);
+  if (shard == UINT32_MAX || !lost_.ok()) return;
+  lost_ = Status(Code::aborted, links_[shard].to.name + " is lost: " +
+                                    door.fabric->lost_reason(event.link) + "; connect again");
 }
 
 void Rounds::chunk_finished(const exchange::Chunk& chunk) {
@@ -222,12 +251,6 @@ void Rounds::fail(const Status& reason) {
   for (Link& link : links_) link.queue.clear();
 }
 
-void Rounds::close_links() {
-  for (const Link& link : links_) fabric_->close(link.id);
-  links_.clear();
-  shard_of_link_.clear();
-}
-
 uint32_t Rounds::arrivals_wanted(const Link& link, uint32_t t) const {
   const Tensor& tensor = tensors_[t];
   if (tensor.remaining == 0) return 0;
@@ -261,7 +284,7 @@ void Rounds::hint_arrivals(const Interest& interest) {
     if (interest.all) consider(sum);
     // What waits to be put needs every `sent` that makes room for it.
     if (!link.queue.empty()) count = 1;
-    fabric_->want(link.id, static_cast<uint32_t>(count));
+    doors_[link.to.fabric].fabric->want(link.to.link, static_cast<uint32_t>(count));
   }
 }
 

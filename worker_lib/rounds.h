@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,14 +48,19 @@ struct Interest {
   bool each = false;                      // Everything in flight, one by one.
 };
 
+// The way to one shard.
+struct ShardLink {
+  uint32_t fabric = 0;  // Of the client's fabrics.
+  transport::LinkId link = transport::LinkId{0};
+  std::string name;  // "link to shard 1 of hub tcp://10.0.0.7:7077", for messages.
+};
+
 class Rounds {
  public:
-  // links[s] is the connection to shard s of the map. regions, fabric, finished and stats outlive
-  // this.
-  Rounds(transport::Fabric* fabric, const Regions* regions, std::span<const TensorSpec> tensors,
-         exchange::ChunkMap map, std::vector<Placement> places,
-         std::vector<transport::LinkId> links, uint32_t window, std::vector<Finished>* finished,
-         WorkerStats* stats);
+  // links[s] leads to shard s of the map. regions, fabrics, finished and stats outlive this.
+  Rounds(std::span<const std::unique_ptr<transport::Fabric>> fabrics, const Regions* regions,
+         std::span<const TensorSpec> tensors, exchange::ChunkMap map, std::vector<Placement> places,
+         std::vector<ShardLink> links, std::vector<Finished>* finished, WorkerStats* stats);
 
   // The four operations of worker.h, with its errors. `rank` is this worker's.
   Result<Operation> push_pull(TensorId tensor, const void* gradient, void* result, Callback done);
@@ -79,6 +85,7 @@ class Rounds {
   uint64_t ended_count() const { return ended_count_; }
   // The first failure of this epoch's operations.
   const Status& first_failure() const { return first_failure_; }
+  const exchange::ChunkMap& map() const { return map_; }
   uint32_t last_round(uint32_t tensor) const { return tensors_[tensor].round; }
   std::span<std::byte> result(uint32_t tensor) const;
 
@@ -86,7 +93,6 @@ class Rounds {
   void fail(const Status& reason);
   // A link that the fabric gave up: which, and why; ok if none.
   const Status& lost() const { return lost_; }
-  void close_links();
 
   // Tells the fabric how many arrivals the next sleep may last for.
   void hint_arrivals(const Interest& interest);
@@ -112,8 +118,13 @@ class Rounds {
     Status status;                      // Of the last operation, once it has ended.
     std::array<Callback, 2> callbacks;  // The operation's, and that of a pull that joined a push.
   };
+  struct Door {
+    transport::Fabric* fabric = nullptr;
+    std::vector<uint32_t> shard_of_link;  // By LinkId; UINT32_MAX: not ours.
+  };
   struct Link {
-    transport::LinkId id;
+    ShardLink to;
+    uint32_t window = 0;  // Most unsent puts.
     uint32_t unsent = 0;  // Puts whose `sent` is missing.
     LinkQueue queue;
     std::vector<uint32_t> slot_begin;  // Tensor t has slots [slot_begin[t], slot_begin[t + 1]).
@@ -125,11 +136,14 @@ class Rounds {
   Result<Operation> start(uint32_t tensor, Kind kind, exchange::Verb verb, const void* source,
                           void* target, Callback done);
   Result<Operation> collect(uint32_t tensor, std::byte* target, Callback done);
+  Link make_link(uint32_t shard, ShardLink to) const;
   void pump_link(uint32_t shard, size_t* started);
   transport::Put make_put(uint32_t shard, uint32_t slot, bool may_stage);
-  void on_arrived(const transport::Event& event);
+  size_t poll_door(Door& door, transport::Instant now);
+  uint32_t shard_of(const Door& door, transport::LinkId link) const;
+  void on_arrived(const Door& door, const transport::Event& event);
   void on_sent(const transport::Event& event);
-  void on_lost(const transport::Event& event);
+  void on_lost(const Door& door, const transport::Event& event);
   void chunk_finished(const exchange::Chunk& chunk);
   void end(uint32_t tensor, const Status& status);
   void copy_out(const Tensor& tensor, const exchange::Chunk& chunk);
@@ -142,16 +156,14 @@ class Rounds {
   static constexpr uint8_t kReply = 2;
   static constexpr uint8_t kSent = 4;
 
-  transport::Fabric* fabric_;
-  const bool by_reference_;
+  std::vector<Door> doors_;  // By fabric.
+  bool by_reference_;        // All of them.
   const Regions* regions_;
   std::vector<TensorSpec> specs_;
   exchange::ChunkMap map_;
   std::vector<Tensor> tensors_;
-  std::vector<Link> links_;              // By shard.
-  std::vector<uint32_t> shard_of_link_;  // By LinkId; UINT32_MAX: not ours.
+  std::vector<Link> links_;  // By shard.
   std::vector<uint8_t> awaited_;
-  uint32_t window_;  // Most unsent puts per link.
   uint64_t started_count_ = 0;
   uint64_t ended_count_ = 0;
   size_t busy_count_ = 0;

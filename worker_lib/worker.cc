@@ -7,10 +7,8 @@
 #include <cstring>
 
 #include "base/try.h"
-#include "exchange/address.h"
-#include "exchange/socket_channel.h"
-#include "transport/open.h"
 #include "worker_lib/impl.h"
+#include "worker_lib/open_hubs.h"
 #include "worker_lib/validate.h"
 
 namespace phub {
@@ -36,23 +34,23 @@ Worker::~Worker() = default;
 
 Result<Worker> Worker::connect(const WorkerOptions& options) {
   PHUB_TRY(client::check_options(options));
-  PHUB_TRY_ASSIGN(const exchange::Address address, exchange::parse_address(options.hub));
-  transport::FabricOptions fabric_options;
-  fabric_options.tcp.hub_host = address.host_port.host;
-  PHUB_TRY_ASSIGN(auto fabric, transport::open_fabric(address.fabric, fabric_options));
+  PHUB_TRY_ASSIGN(client::OpenedHubs opened, client::open_hubs(options));
+  // Where a hub does not read the gradients by itself, somebody has to move them meanwhile.
+  const bool needs_thread =
+      std::any_of(opened.fabrics.begin(), opened.fabrics.end(),
+                  [](const auto& fabric) { return !fabric->traits().by_reference; });
   const bool thread = options.progress == Progress::thread ||
-                      (options.progress == Progress::automatic && !fabric->traits().by_reference);
-  auto channel = exchange::connect_session(address, options.join_timeout);
-  if (!channel.ok()) return channel.status().with_context("connect to hub " + options.hub);
-  auto core =
-      std::make_unique<Client>(options, identity(), std::move(channel).value(), std::move(fabric));
+                      (options.progress == Progress::automatic && needs_thread);
+  auto core = std::make_unique<Client>(options, identity(), std::move(opened.hubs),
+                                       std::move(opened.fabrics));
   PHUB_TRY_ASSIGN(auto driver, client::Driver::create(std::move(core), thread));
-  auto impl = std::make_unique<Impl>(options, std::move(driver));
+  auto impl = std::make_unique<Impl>(options, std::move(opened.text), std::move(driver));
   PHUB_TRY(impl->wait_until_welcome());
   return Worker(std::move(impl));
 }
 
 Rank Worker::rank() const { return impl_->options().rank; }
+std::string Worker::hub_address() const { return impl_->hub_address(); }
 uint32_t Worker::rank_count() const { return impl_->options().job.rank_count; }
 
 Result<std::span<std::byte>> Worker::allocate(size_t bytes) {

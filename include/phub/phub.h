@@ -57,6 +57,9 @@ typedef struct phub_options {
   int32_t progress; /* PHUB_PROGRESS_... */
   int64_t join_timeout_ms;
   int64_t wait_timeout_ms;
+  const char* tls_ca;
+  const char* tls_cert;
+  const char* tls_key;
 } phub_options;
 
 typedef struct phub_tensor {

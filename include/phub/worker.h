@@ -36,17 +36,26 @@ namespace phub {
 enum class Progress : uint8_t { automatic = 0, caller, thread };
 
 struct WorkerOptions {
-  std::string hub = "shm:///tmp/phub.sock";  // Where it listens: shm://PATH, tcp://HOST:PORT.
-  JobSpec job;                               // Name, secret and rank count; see JobSpec.
+  // Where it listens: shm://PATH, tcp://HOST:PORT or tls://HOST:PORT. HOST:PORT alone, or
+  // auto://HOST:PORT, asks the hub there and takes shared memory if it runs on this host and its
+  // socket is here, TCP otherwise. A job over several hubs lists them with commas between, the same
+  // hubs in the same order on every rank, each by the way that is this rank's.
+  std::string hub = "shm:///tmp/phub.sock";
+  JobSpec job;  // Name, secret and rank count; see JobSpec.
   Rank rank = Rank{0};
   Progress progress = Progress::automatic;
   std::chrono::milliseconds join_timeout{60'000};  // For the hub to answer and all ranks to join.
   std::chrono::milliseconds wait_timeout{60'000};  // For every wait that names no other.
+  // For tls:// hubs, paths of PEM files. Empty: the machine's trust store; no certificate, which a
+  // hub may want to see.
+  std::string tls_ca;
+  std::string tls_cert;
+  std::string tls_key;
 
   // Reads PHUB_HUB, PHUB_JOB, PHUB_SECRET or PHUB_SECRET_FILE, PHUB_RANK, PHUB_SIZE, PHUB_PROGRESS,
-  // PHUB_CHUNK_ELEMENTS, PHUB_JOIN_TIMEOUT_MS, PHUB_WAIT_TIMEOUT_MS. Rank and size also from Open
-  // MPI's, torchrun's, Slurm's and ps-lite's (DMLC_*) variables, in this order of preference; the
-  // first that has set both counts.
+  // PHUB_CHUNK_ELEMENTS, PHUB_JOIN_TIMEOUT_MS, PHUB_WAIT_TIMEOUT_MS, PHUB_TLS_CA, PHUB_TLS_CERT,
+  // PHUB_TLS_KEY. Rank and size also from Open MPI's, torchrun's, Slurm's and ps-lite's (DMLC_*)
+  // variables, in this order of preference; the first that has set both counts.
   // invalid_argument: a value is malformed, or only one of rank and size is set; names the
   // variable.
   static Result<WorkerOptions> from_environment();
@@ -74,7 +83,8 @@ class Worker {
  public:
   // Joins the job at options.hub, creating it if it is not there; returns when the hub has accepted
   // this rank. The other ranks are waited for in register_tensors.
-  // invalid_argument: malformed address, job or rank.  permission_denied: wrong secret.
+  // invalid_argument: malformed address, job or rank.  permission_denied: wrong secret, or TLS: one
+  // side refuses the other's certificate.
   // already_exists: the rank is taken, or the job has another spec.  unavailable: no hub there.
   // resource_exhausted: the hub's limits.  timed_out: the hub did not answer.
   static Result<Worker> connect(const WorkerOptions& options);
@@ -87,6 +97,9 @@ class Worker {
 
   Rank rank() const;
   uint32_t rank_count() const;
+  // The hub's address in use; where it was chosen, with the reason:
+  // "shm:///run/phub.sock, because it runs on this host".
+  std::string hub_address() const;
 
   // Memory that the fabric can use without a copy, zeroed, 64-byte aligned, owned by the Worker and
   // freed with it. Memory allocated after register_tensors counts as registered from the next call.

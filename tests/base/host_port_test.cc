@@ -25,6 +25,16 @@ TEST(HostPortTest, WrongAddressesAreRefused) {
   }
 }
 
+TEST(HostPortTest, WhoListensMayNameAnInterfaceOrABlock) {
+  EXPECT_EQ(parse_listen_host_port("eth1:7077")->host, "eth1");
+  EXPECT_EQ(parse_listen_host_port("10.1.0.0/16:7077")->host, "10.1.0.0/16");
+  EXPECT_EQ(parse_listen_host_port("[fd00::/64]:7077")->host, "fd00::/64");
+  for (const char* text : {"10.1.0.0/33:1", "eth1/4:1", "[fd00::]/64:7077", "10.1.0.0/16"}) {
+    EXPECT_EQ(parse_listen_host_port(text).status().code(), Code::invalid_argument) << text;
+  }
+  EXPECT_FALSE(parse_host_port("10.1.0.0/16:7077").ok());
+}
+
 TEST(HostPortTest, OnlyThisMachineIsLoopback) {
   for (const char* host : {"127.0.0.1", "127.8.9.1", "::1", "localhost"}) {
     EXPECT_TRUE(is_loopback(host)) << host;

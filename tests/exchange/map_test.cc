@@ -266,5 +266,59 @@ TEST(TagTest, EveryFieldSurvivesTheRoundTrip) {
   }
 }
 
+TEST(ChunkMapTest, HubsGetEqualSharesWhateverTheirCores) {
+  const std::vector<HubShape> hubs = {make_hub(1), make_hub(7), make_hub(2)};
+  const HubShape joined = join_hubs(hubs);
+  const std::vector<TensorSpec> tensors = {{.name = "w", .count = 64 * 300}};
+  const ChunkMap map = must_build(tensors, 64, joined);
+  EXPECT_TRUE(map.verify(tensors).ok());
+  for (uint32_t hub = 0; hub < hubs.size(); ++hub) {
+    const ShardRange range = shards_of(joined, hub);
+    uint64_t elements = 0;
+    for (uint32_t i = 0; i < range.count; ++i) elements += map.elements_of_shard(range.first + i);
+    EXPECT_EQ(elements, 64u * 100) << "hub " << hub;
+  }
+}
+
+TEST(ChunkMapTest, ShardsOfSeveralHubsUseTheirOwnNics) {
+  HubShape one{.shards = {{.numa_node = 0}, {.numa_node = 1}}, .nics = {{.name = "nic"}}};
+  const HubShape joined = join_hubs(std::vector<HubShape>{one, one, one});
+  const std::vector<TensorSpec> tensors = {{.name = "w", .count = 64 * 60}};
+  const ChunkMap map = must_build(tensors, 64, joined);
+  for (const Chunk& chunk : map.chunks()) {
+    EXPECT_EQ(joined.nics[chunk.nic].hub, joined.shards[chunk.shard].hub);
+  }
+  EXPECT_NE(to_text(map, tensors, joined).find("of 3 hubs"), std::string::npos);
+}
+
+TEST(HubShapeTest, AHubIsTheSamePartThatWasJoined) {
+  HubShape second = make_hub(3);
+  second.shards[1] = {.numa_node = 1, .core = 5};
+  second.nics = {{.name = "mlx5_0", .numa_node = 1}};
+  const HubShape joined = join_hubs(std::vector<HubShape>{make_hub(2), second});
+  EXPECT_EQ(hub_count(joined), 2u);
+  EXPECT_TRUE(part_of(joined, 0) == make_hub(2));
+  EXPECT_TRUE(part_of(joined, 1) == second);
+  EXPECT_TRUE(part_of(joined, 2) == HubShape());
+  EXPECT_EQ(shards_of(joined, 1).first, 2u);
+  EXPECT_EQ(shards_of(joined, 1).count, 3u);
+  EXPECT_TRUE(check_shape(joined).ok());
+}
+
+TEST(HubShapeTest, HubsThatDoNotCountUpAreRefused) {
+  HubShape shape = join_hubs(std::vector<HubShape>{make_hub(2), make_hub(2)});
+  std::swap(shape.shards[1], shape.shards[2]);
+  EXPECT_EQ(check_shape(shape).code(), Code::invalid_argument);
+  shape = make_hub(2);
+  shape.shards[1].hub = 2;
+  EXPECT_EQ(check_shape(shape).code(), Code::invalid_argument);
+  shape = make_hub(1);
+  shape.nics = {{.name = "nic", .numa_node = 0, .hub = 1}};
+  EXPECT_EQ(check_shape(shape).code(), Code::invalid_argument);
+  shape = make_hub(kHubCountMax + 1);
+  for (uint32_t i = 0; i < shape.shards.size(); ++i) shape.shards[i].hub = i;
+  EXPECT_EQ(check_shape(shape).code(), Code::invalid_argument);
+}
+
 }  // namespace
 }  // namespace phub::exchange

@@ -10,7 +10,7 @@ namespace {
 MemoryPlan plan(std::vector<TensorSpec> tensors, uint32_t rank_count, bool by_reference) {
   const auto map = ChunkMap::build(tensors, 64, HubShape{.shards = {{}, {}}, .nics = {}});
   EXPECT_TRUE(map.ok());
-  return plan_memory(tensors, *map, rank_count, by_reference);
+  return plan_memory(tensors, *map, {0, 2}, rank_count, by_reference);
 }
 
 TensorSpec tensor(DataType type, uint64_t count, OptimizerKind kind = OptimizerKind::none) {

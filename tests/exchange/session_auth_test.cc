@@ -57,5 +57,14 @@ TEST(SessionAuthTest, ComparisonSeesLengthAndContent) {
   EXPECT_FALSE(is_equal_secret("", "a"));
 }
 
+TEST(SessionAuthTest, AProofOfTheHostFollowsNonceAndBootIdAndIsEmptyWithoutOne) {
+  EXPECT_EQ(prove_host("nonce", "boot"), prove_host("nonce", "boot"));
+  EXPECT_NE(prove_host("nonce", "boot"), prove_host("nonce", "toob"));
+  EXPECT_NE(prove_host("nonce", "boot"), prove_host("noncf", "boot"));
+  EXPECT_NE(prove_host("ab", "c"), prove_host("a", "bc"));
+  EXPECT_EQ(prove_host("nonce", "boot").size(), 64u);
+  EXPECT_EQ(prove_host("nonce", ""), "");
+}
+
 }  // namespace
 }  // namespace phub::exchange

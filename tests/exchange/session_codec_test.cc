@@ -11,14 +11,6 @@
 
 namespace phub::exchange {
 
-// Plain values, compared here only.
-bool operator==(const ShardPlace& a, const ShardPlace& b) {
-  return a.numa_node == b.numa_node && a.core == b.core;
-}
-bool operator==(const NicPlace& a, const NicPlace& b) {
-  return a.name == b.name && a.numa_node == b.numa_node;
-}
-
 namespace {
 
 std::span<const std::byte> bytes_of(std::string_view text) {
@@ -30,7 +22,9 @@ auto fields(const Hello& m) {
                     m.fabric, m.nonce);
 }
 auto fields(const Proof& m) { return std::tuple(m.hmac, m.key); }
-auto fields(const Tensors& m) { return std::tuple(m.epoch, m.digest, m.table.size()); }
+auto fields(const Tensors& m) {
+  return std::tuple(m.epoch, m.digest, m.table.size(), m.hub, m.hubs);
+}
 auto fields(const Answer& m) { return std::tuple(m.epoch, m.links, m.fd_counts); }
 auto fields(const Barrier& m) { return std::tuple(m.id); }
 auto fields(const Settings& m) { return std::tuple(m.id, m.values, m.first_rounds); }
@@ -40,11 +34,10 @@ auto fields(const StateQuery& m) {
                     m.blob);
 }
 auto fields(const Leave&) { return std::tuple(); }
+auto fields(const Abort& m) { return std::tuple(m.message); }
 auto fields(const Heartbeat&) { return std::tuple(); }
-auto fields(const Challenge& m) { return std::tuple(m.nonce, m.is_new_job); }
-auto fields(const Welcome& m) {
-  return std::tuple(m.hub, m.shape.shards, m.shape.nics, m.peer_timeout_ms);
-}
+auto fields(const Challenge& m) { return std::tuple(m.nonce, m.is_new_job, m.hub); }
+auto fields(const Welcome& m) { return std::tuple(m.hub, m.shape, m.peer_timeout_ms); }
 auto fields(const Offer& m) { return std::tuple(m.epoch, m.digest, m.links, m.fd_counts); }
 auto fields(const Start& m) { return std::tuple(m.epoch); }
 auto fields(const BarrierDone& m) { return std::tuple(m.id); }
@@ -55,6 +48,10 @@ auto fields(const StateReply& m) {
 }
 auto fields(const Left&) { return std::tuple(); }
 auto fields(const Failure& m) { return std::tuple(m.code, m.message); }
+auto fields(const Probe& m) { return std::tuple(m.nonce); }
+auto fields(const Probed& m) {
+  return std::tuple(m.hub, m.protocol, m.instance, m.host_proof, m.listen);
+}
 auto fields(const TensorSpec& t) {
   return std::tuple(t.name, t.type, t.count, t.op, t.optimizer, t.priority);
 }
@@ -80,6 +77,16 @@ TEST(SessionCodecTest, EveryMessageArrivesAsItWasSent) {
         sample);
     EXPECT_EQ(encode(*decoded), frame);
   }
+}
+
+TEST(SessionCodecTest, AnAnswerToAProbeFitsBeforeTheProofHoweverManyAddressesThereAre) {
+  Probed probed{std::string(200, 'h'), 1, std::string(64, 'a'), std::string(64, 'b'), {}};
+  for (int i = 0; i < 100; ++i) probed.listen.push_back("shm:///" + std::string(106, 'p'));
+  const std::string frame = encode(probed);
+  EXPECT_LE(frame.size(), kFrameBytesBeforeAuth);
+  const auto decoded = decode(bytes_of(frame));
+  ASSERT_TRUE(decoded.ok()) << decoded.status().message();
+  EXPECT_EQ(std::get<Probed>(*decoded).listen.size(), 16u);
 }
 
 TEST(SessionCodecTest, TensorTablesArriveAsTheyWereSent) {

@@ -60,7 +60,9 @@ std::vector<std::string> fields_of(const Frame& frame) {
 std::string last_name(const std::string& pointer) { return pointer.substr(pointer.rfind('/') + 1); }
 
 bool is_optional(const std::string& pointer) {
-  return pointer == "/key" || last_name(pointer) == "optimizer";
+  const bool is_place = pointer.starts_with("/shards/") || pointer.starts_with("/nics/");
+  return pointer == "/key" || pointer == "/host_proof" || last_name(pointer) == "optimizer" ||
+         (is_place && last_name(pointer) == "hub");
 }
 
 TEST(SessionFieldsTest, EveryMissingFieldIsNamed) {
@@ -150,12 +152,18 @@ TEST(SessionFieldsTest, LimitsAreHeldExactly) {
       {7, "/kind", 2, kStepCount + 1},
       {7, "/count", 2, 3},  // The blob has two.
       {7, "/tensor", 999'999, 1'000'000},
-      {11, "/peer_timeout_ms", 1, 0},
-      {11, "/shards", Json::array({{{"numa_node", 0}, {"core", 0}}}), Json::array()},
-      {11, "/shards/0/core", -1, -2},
-      {17, "/code", 11, 12},
-      {19, "/code", 1, 0},
-      {19, "/code", 11, 12},
+      {12, "/peer_timeout_ms", 1, 0},
+      {12, "/shards", Json::array({{{"numa_node", 0}, {"core", 0}}}), Json::array()},
+      {12, "/shards/0/core", -1, -2},
+      {18, "/code", 11, 12},
+      {20, "/code", 1, 0},
+      {20, "/code", 11, 12},
+      {21, "/nonce", std::string(64, '0'), std::string(63, '0')},
+      {22, "/protocol", 65'535, 65'536},
+      {22, "/instance", std::string(64, 'f'), std::string(64, 'g')},
+      {22, "/host_proof", std::string(64, 'f'), ""},
+      {22, "/listen", Json::array(), Json::array({1})},
+      {22, "/listen/0/address", std::string(300, 'x'), std::string(301, 'x')},
   };
   const std::vector<Body> samples = make_samples();
   for (const Limit& limit : limits) {
@@ -189,7 +197,7 @@ TEST(SessionFieldsTest, APeersBytesInAnErrorCannotBreakALogLine) {
 }
 
 TEST(SessionFieldsTest, BodiesThatAreNotOneJsonObjectAreRefused) {
-  const Frame frame(make_samples()[9]);
+  const Frame frame(make_samples()[10]);
   for (const char* const json : {"", "[]", "1", "null", "{", "{}x", "{\"a\":1,}",
                                  "{\"a\":\"\xff\"}", "{\"a\":1e999}", "{a:1}", "//\n{}"}) {
     EXPECT_EQ(decode_with(frame, json).code(), Code::invalid_argument) << json;
@@ -198,7 +206,7 @@ TEST(SessionFieldsTest, BodiesThatAreNotOneJsonObjectAreRefused) {
 }
 
 TEST(SessionFieldsTest, DeepNestingIsRefusedBeforeItIsBuilt) {
-  const Frame frame(make_samples()[9]);
+  const Frame frame(make_samples()[10]);
   const size_t depth = 1'000'000;
   const std::string bomb = "{\"a\":" + std::string(depth, '[') + std::string(depth, ']') + "}";
   EXPECT_NE(decode_with(frame, bomb).message().find("deeper than"), std::string::npos);

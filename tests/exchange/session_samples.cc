@@ -33,7 +33,12 @@ std::vector<Body> make_samples() {
             .fabric = "shm",
             .nonce = hex},
       Proof{.hmac = hex, .key = std::string(64, 'd')},
-      Tensors{.epoch = 2, .table = {plain, optimized}, .digest = UINT64_MAX},
+      Tensors{.epoch = 2,
+              .table = {plain, optimized},
+              .digest = UINT64_MAX,
+              .hub = 1,
+              .hubs = {.shards = {{.numa_node = 1, .core = 3}, {.core = -1, .hub = 1}},
+                       .nics = {{.name = "mlx5_0", .numa_node = 1, .hub = 1}}}},
       Answer{.epoch = 2, .links = {"abc", "", std::string("\0\xff", 2)}, .fd_counts = {1, 0, 2}},
       Barrier{.id = 1},
       Settings{.id = 2,
@@ -49,8 +54,9 @@ std::vector<Body> make_samples() {
                  .step_count = 6,
                  .blob = std::string("\0\1\2\3\4\5\6\xff", 8)},
       Leave{},
+      Abort{.message = "hub tcp://10.0.0.7:7077: connection closed"},
       Heartbeat{},
-      Challenge{.nonce = hex, .is_new_job = true},
+      Challenge{.nonce = hex, .is_new_job = true, .hub = "phubd 0.1.0 on node7"},
       Welcome{.hub = "phubd 0.1.0 on node7",
               .shape = {.shards = {{.numa_node = 1, .core = 3}, {.numa_node = 0, .core = -1}},
                         .nics = {{.name = "mlx5_0", .numa_node = 1}}},
@@ -63,15 +69,21 @@ std::vector<Body> make_samples() {
       StateReply{.id = 11, .code = 2, .message = "no tensor 5", .step_count = 12, .blob = "floa"},
       Left{},
       Failure{.code = 8, .message = "rank 2 (process 4711 on node7) is gone"},
+      Probe{.nonce = hex},
+      Probed{.hub = "phubd 0.1.0 on node7",
+             .protocol = 1,
+             .instance = hex,
+             .host_proof = std::string(64, 'e'),
+             .listen = {"shm:///tmp/phub.sock", "tcp://[fd00::7]:7077"}},
   };
 }
 
 std::string name_of(const Body& body) {
   static const char* const kNames[] = {
-      "hello",         "proof",       "tensors",     "answer", "barrier",
-      "settings",      "late_query",  "state_query", "leave",  "heartbeat",
-      "challenge",     "welcome",     "offer",       "start",  "barrier_done",
-      "settings_done", "late_report", "state_reply", "left",   "failure"};
+      "hello",       "proof",       "tensors", "answer",       "barrier",       "settings",
+      "late_query",  "state_query", "leave",   "abort",        "heartbeat",     "challenge",
+      "welcome",     "offer",       "start",   "barrier_done", "settings_done", "late_report",
+      "state_reply", "left",        "failure", "probe",        "probed"};
   return kNames[body.index()];
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "phub/admin.h"
+#include "phub/program_admin.h"
 
 namespace phub::hub {
 
@@ -79,6 +80,10 @@ class FakeAdmin : public Admin {
     ++drain_count;
     return answer;
   }
+  Status undrain() override {
+    ++undrain_count;
+    return answer;
+  }
   Status stop() override {
     ++stop_count;
     return answer;
@@ -91,7 +96,22 @@ class FakeAdmin : public Admin {
   std::vector<JobSpec> created;
   std::vector<std::string> removed;
   std::atomic<int> drain_count{0};
+  std::atomic<int> undrain_count{0};
   std::atomic<int> stop_count{0};
+};
+
+class FakeProgram : public ProgramAdmin {
+ public:
+  Result<config::HubReload> reload() override {
+    config::HubReload reload;
+    reload.applied = {{"jobs_max", "5", "7"}};
+    reload.needs_restart = {{"shards", "1", "2"}};
+    return reload;
+  }
+  base::LogLevel log_level() override { return level; }
+  void set_log_level(base::LogLevel new_level) override { level = new_level; }
+
+  std::atomic<base::LogLevel> level{base::LogLevel::info};
 };
 
 }  // namespace phub::hub

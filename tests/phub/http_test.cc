@@ -26,7 +26,8 @@ constexpr const char* kToken = "0123456789abcdef0123456789abcdef";
 class HttpTest : public testing::Test {
  protected:
   void start(const std::string& token = "") {
-    auto started = HttpServer::start({{"127.0.0.1", 0}, token}, admin_);
+    options_.token = token;
+    auto started = HttpServer::start(options_, admin_);
     ASSERT_TRUE(started.ok()) << started.status().message();
     server_ = std::move(started).value();
   }
@@ -55,12 +56,15 @@ class HttpTest : public testing::Test {
   }
 
   FakeAdmin admin_;
+  FakeProgram program_;
+  HttpOptions options_{{"127.0.0.1", 0}, "", nullptr};
   std::unique_ptr<HttpServer> server_;
 };
 
 TEST_F(HttpTest, EveryPathOfTheManualAnswers) {
   start();
   EXPECT_EQ(client().Get("/healthz")->body, "ok\n");
+  EXPECT_EQ(client().Get("/readyz")->body, "ready\n");
   EXPECT_THAT(client().Get("/metrics")->body, HasSubstr("phub_job_late_seconds"));
   EXPECT_EQ(Json::parse(client().Get("/v1/version")->body)["version"], "0.1.0");
   EXPECT_EQ(Json::parse(client().Get("/v1/status")->body)["shards"].size(), 1u);
@@ -70,6 +74,40 @@ TEST_F(HttpTest, EveryPathOfTheManualAnswers) {
   EXPECT_EQ(Json::parse(client().Get("/v1/jobs/resnet/map?format=json")->body)["chunks"].size(),
             2u);
   EXPECT_EQ(Json::parse(client().Get("/v1/jobs/resnet/late")->body)["late"][0]["round"], 17);
+}
+
+TEST_F(HttpTest, ADrainingHubIsAliveButNotReady) {
+  admin_.hub.is_draining = true;
+  start();
+  EXPECT_EQ(client().Get("/healthz")->body, "draining\n");
+  EXPECT_EQ(client().Get("/healthz")->status, 200);
+  EXPECT_EQ(client().Get("/readyz")->status, 503);
+  EXPECT_EQ(post("/v1/undrain", "")->status, 200);
+  EXPECT_EQ(admin_.undrain_count, 1);
+}
+
+TEST_F(HttpTest, WithoutAProgramThereIsNothingToReload) {
+  start();
+  EXPECT_EQ(post("/v1/reload", "")->status, 501);
+  EXPECT_EQ(client().Get("/v1/log-level")->status, 501);
+}
+
+TEST_F(HttpTest, TheProgramReloadsAndChangesItsLogLevel) {
+  options_.program = &program_;
+  start();
+  EXPECT_EQ(Json::parse(post("/v1/reload", "")->body)["applied"][0]["to"], "7");
+  EXPECT_EQ(Json::parse(client().Get("/v1/log-level")->body)["level"], "info");
+  const auto put = [&](const std::string& body) {
+    return client().Put("/v1/log-level", body, "application/json");
+  };
+  EXPECT_EQ(Json::parse(put(R"({"level": "debug"})")->body)["level"], "debug");
+  EXPECT_EQ(program_.level, base::LogLevel::debug);
+  EXPECT_THAT(error_message(put(R"({"level": "loud"})")), HasSubstr("level = loud is none of"));
+  EXPECT_EQ(put("{}")->status, 400);
+  server_->set_token(kToken);
+  EXPECT_EQ(put(R"({"level": "error"})")->status, 401);
+  EXPECT_EQ(post("/v1/reload", "")->status, 401);
+  EXPECT_EQ(client().Get("/v1/log-level")->status, 200);
 }
 
 TEST_F(HttpTest, WhatIsNotThereIsAJsonError) {

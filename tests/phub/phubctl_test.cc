@@ -189,8 +189,8 @@ TEST(PhubctlPlanTest, ShardsUseTheNicsOfTheirOwnSocket) {
   std::getline(lines, line);
   while (std::getline(lines, line)) {
     std::istringstream words(line);
-    std::string chunk, tensor, first, elements, shard, core, numa, nic;
-    words >> chunk >> tensor >> first >> elements >> shard >> core >> numa >> nic;
+    std::string chunk, tensor, first, elements, hub, shard, core, numa, nic;
+    words >> chunk >> tensor >> first >> elements >> hub >> shard >> core >> numa >> nic;
     EXPECT_EQ(numa, (nic == "nic0" || nic == "nic1") ? "0" : "1") << line;
     ++chunks;
   }

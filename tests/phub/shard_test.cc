@@ -36,9 +36,10 @@ class ShardTest : public testing::Test {
       spec.count = kElements;
     }
     epoch->states.resize(2);
-    epoch->completed_rounds = std::vector<base::Counter>(1);
+    epoch->counters = std::vector<JobCounters>(1);
     exchange::HubShape shape;
     shape.shards.resize(1);
+    epoch->shards = {0, 1};
     epoch->map = *exchange::ChunkMap::build(epoch->tensors, kElements, shape);
     std::vector<std::unique_ptr<transport::Fabric>> fabrics;
     fabrics.push_back(std::move(transport::open_fabric("shm")).value());

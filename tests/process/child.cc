@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,7 +16,21 @@
 
 namespace phub::process {
 
-Child::Child(const std::vector<std::string>& argv) {
+namespace {
+
+// In the child, before the program: system calls only.
+bool move_to(const ChildPlace& place) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (place.network >= 0 && ::setns(place.network, CLONE_NEWNET) != 0) return false;
+  if (place.hidden_folder.empty()) return true;
+  return ::unshare(CLONE_NEWNS) == 0 &&
+         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount("none", place.hidden_folder.c_str(), "tmpfs", 0, nullptr) == 0;
+}
+
+}  // namespace
+
+Child::Child(const std::vector<std::string>& argv, const ChildPlace& place) {
   int ends[2];
   PHUB_CHECK(::pipe2(ends, O_CLOEXEC) == 0);
   std::vector<char*> arguments;
@@ -22,6 +39,7 @@ Child::Child(const std::vector<std::string>& argv) {
   pid_ = ::fork();
   PHUB_CHECK(pid_ >= 0);
   if (pid_ == 0) {
+    if (!move_to(place)) ::_exit(126);
     ::dup2(ends[1], STDOUT_FILENO);
     ::execv(arguments[0], arguments.data());
     ::_exit(127);

@@ -12,10 +12,17 @@
 
 namespace phub::process {
 
+// Where a child lives; by default where its parent does.
+struct ChildPlace {
+  int network = -1;           // A network namespace.
+  std::string hidden_folder;  // Empty for the child, as in a container of its own. Needs root.
+};
+
 class Child {
  public:
-  // argv[0] is the program's path. Check-fails if it cannot be started.
-  explicit Child(const std::vector<std::string>& argv);
+  // argv[0] is the program's path. Check-fails if it cannot be started. It dies with the thread
+  // that made it.
+  explicit Child(const std::vector<std::string>& argv, const ChildPlace& place = {});
   Child(Child&& other) noexcept;
   ~Child();  // Kills it if it still runs.
 

@@ -110,6 +110,29 @@ TEST_F(FailureTest, AKilledWorkerIsNamedToTheOthersWithinASecondAndTheHubGoesOn)
   const std::vector<Child> again = start_job("doomed", 3);
 }
 
+TEST_F(FailureTest, AKilledHubOfSeveralIsNamedToEveryRank) {
+  const Child first = start_hub();
+  const std::string first_address = "shm://" + path_;
+  path_ += ".second";
+  Child second = start_hub();
+  const std::string hubs = first_address + "," + tcp_address_;
+  std::vector<Child> workers;
+  for (const char* const rank : {"0", "1", "2"}) {
+    workers.emplace_back(std::vector<std::string>{PHUB_TEST_WORKER, hubs, "sharded", rank, "3"});
+  }
+  for (Child& worker : workers) ASSERT_TRUE(worker.wait_line("round", seconds(20)).has_value());
+  second.signal(SIGKILL);
+  for (Child& worker : workers) {
+    const std::optional<std::string> line = worker.wait_line("error", seconds(10));
+    ASSERT_TRUE(line.has_value()) << "a rank hangs";
+    EXPECT_NE(line->find("hub " + tcp_address_), std::string::npos) << *line;
+    EXPECT_NE(line->find("fc."), std::string::npos) << "names no tensor: " << *line;
+  }
+  // The hub that is left goes on with other jobs.
+  path_ = first_address.substr(first_address.find("://") + 3);
+  const std::vector<Child> other = start_job("other", 2);
+}
+
 TEST_F(FailureTest, ASilentWorkerIsFoundByItsSilence) {
   const Child hub = start_hub();
   std::vector<Child> workers = start_job("quiet", 2);
@@ -220,7 +243,7 @@ TEST_F(FailureTest, SharedMemoryOverATcpSessionIsRefusedWithTheReason) {
   ASSERT_EQ(answers.size(), 1u);
   const auto* const failure = std::get_if<exchange::Failure>(&answers[0].body);
   ASSERT_NE(failure, nullptr);
-  EXPECT_NE(failure->message.find("over a TCP session"), std::string::npos) << failure->message;
+  EXPECT_NE(failure->message.find("over a session by tcp"), std::string::npos) << failure->message;
 }
 
 TEST_F(FailureTest, TooManyJobsAndTooMuchMemoryAreRefusedWithNumbers) {

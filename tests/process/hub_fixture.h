@@ -1,5 +1,6 @@
-// A real hub in the test's process and workers on threads of their own, over real shared memory, or
-// where PHUB_TEST_LISTEN says.
+// Real hubs in the test's process and workers on threads of their own. One hub over shared memory;
+// or as many as PHUB_TEST_HUBS lists, each "shm" or an address to listen on;
+// for tls:// with certificates on both sides.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,11 +10,13 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "phub/hub.h"
+#include "tests/transport/certificates.h"
 
 namespace phub::process {
 
@@ -25,18 +28,35 @@ inline std::string fresh_socket() {
 class HubFixture : public testing::Test {
  protected:
   void start_hub(std::function<void(config::HubConfig&)> adjust = [](config::HubConfig&) {}) {
+    const char* const list = std::getenv("PHUB_TEST_HUBS");
+    std::istringstream hubs(list != nullptr ? list : "shm");
+    address_.clear();
+    hubs_.clear();
+    for (std::string listen; std::getline(hubs, listen, ',');) {
+      start_one(listen == "shm" ? "shm://" + fresh_socket() : listen, adjust);
+    }
+  }
+
+  void start_one(const std::string& listen, const std::function<void(config::HubConfig&)>& adjust) {
     config::HubConfig config;
-    const char* const listen = std::getenv("PHUB_TEST_LISTEN");
-    config.listen = listen != nullptr ? listen : "shm://" + fresh_socket();
+    config.listen = listen;
     config.http.reset();
     config.shards = 2;
     config.memory_limit_bytes = uint64_t{4} << 30;
     config.job_memory_limit_bytes = uint64_t{4} << 30;
+    if (config.listen.starts_with("tls://")) {
+      certificates_ = std::make_unique<testing_support::Certificates>();
+      certificates_->make({.file = "hub", .names = "IP:127.0.0.1"});
+      certificates_->make({.file = "worker"});
+      config.tls_cert = certificates_->path("hub.pem");
+      config.tls_key = certificates_->path("hub.key");
+      config.tls_client_ca = certificates_->path("ca.pem");
+    }
     adjust(config);
     Result<std::unique_ptr<hub::Hub>> hub = hub::Hub::start(config);
     ASSERT_TRUE(hub.ok()) << hub.status().message();
-    hub_ = std::move(hub).value();
-    address_ = hub_->listen_text();
+    hubs_.push_back(std::move(hub).value());
+    address_ += (address_.empty() ? "" : ",") + hubs_.back()->listen_text();
   }
 
   WorkerOptions options(uint32_t rank, uint32_t rank_count, const std::string& job = "test") const {
@@ -48,6 +68,11 @@ class HubFixture : public testing::Test {
     options.rank = Rank{static_cast<uint16_t>(rank)};
     options.join_timeout = std::chrono::seconds(20);
     options.wait_timeout = std::chrono::seconds(20);
+    if (certificates_ != nullptr) {
+      options.tls_ca = certificates_->path("ca.pem");
+      options.tls_cert = certificates_->path("worker.pem");
+      options.tls_key = certificates_->path("worker.key");
+    }
     return options;
   }
 
@@ -65,8 +90,9 @@ class HubFixture : public testing::Test {
     for (std::thread& thread : threads) thread.join();
   }
 
-  std::string address_;
-  std::unique_ptr<hub::Hub> hub_;
+  std::unique_ptr<testing_support::Certificates> certificates_;
+  std::string address_;  // Of all hubs.
+  std::vector<std::unique_ptr<hub::Hub>> hubs_;
 };
 
 inline TensorSpec make_spec(const std::string& name, uint64_t count, DataType type = DataType::fp32,

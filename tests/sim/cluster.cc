@@ -54,25 +54,32 @@ class Cluster::Port : public hub::SessionPort {
 Cluster::Cluster(const ClusterOptions& options)
     : options_(options),
       network_({.seed = options.seed, .faults = options.faults, .traits = options.traits}),
-      port_(std::make_unique<Port>()) {
-  std::vector<hub::Shard*> shards;
-  hub::ControlOptions control;
-  control.name = "simulated hub";
-  control.fabric_names = {options.over_datagram ? "datagram" : "sim"};
-  for (uint32_t i = 0; i < options.shard_count; ++i) {
-    std::vector<std::unique_ptr<transport::Fabric>> fabrics;
-    fabrics.push_back(make_fabric(NodeId{kHubNode}));
-    shards_.push_back(std::make_unique<hub::Shard>(
-        i, std::move(fabrics), kernels::Stores::non_temporal, [this](const hub::RankFault& fault) {
-          control_->tasks().post([this, fault] { control_->on_rank_fault(fault); });
-        }));
-    shards.push_back(shards_.back().get());
-    control.shape.shards.push_back({0, -1});
-  }
-  control_ = std::make_unique<hub::Control>(std::move(control), shards, port_.get());
+      hubs_(options.hub_count),
+      next_node_(options.hub_count) {
+  for (uint32_t i = 0; i < hubs_.size(); ++i) start_hub(i);
 }
 
 Cluster::~Cluster() = default;
+
+void Cluster::start_hub(uint32_t index) {
+  Hub& hub = hubs_[index];
+  hub.port = std::make_unique<Port>();
+  std::vector<hub::Shard*> shards;
+  hub::ControlOptions control;
+  control.name = "simulated hub " + std::to_string(index);
+  control.fabric_names = {options_.over_datagram ? "datagram" : "sim"};
+  for (uint32_t i = 0; i < options_.shard_count; ++i) {
+    std::vector<std::unique_ptr<transport::Fabric>> fabrics;
+    fabrics.push_back(make_fabric(NodeId{index}));
+    hub.shards.push_back(std::make_unique<hub::Shard>(
+        i, std::move(fabrics), kernels::Stores::non_temporal, [&hub](const hub::RankFault& fault) {
+          hub.control->tasks().post([&hub, fault] { hub.control->on_rank_fault(fault); });
+        }));
+    shards.push_back(hub.shards.back().get());
+    control.shape.shards.push_back({0, -1});
+  }
+  hub.control = std::make_unique<hub::Control>(std::move(control), shards, hub.port.get());
+}
 
 std::unique_ptr<transport::Fabric> Cluster::make_fabric(NodeId node) {
   if (!options_.over_datagram) return network_.make_fabric(node);
@@ -81,25 +88,41 @@ std::unique_ptr<transport::Fabric> Cluster::make_fabric(NodeId node) {
   return std::make_unique<transport::DatagramFabric>(network_.make_wire(node), options);
 }
 
+// One fabric for all hubs where they read the worker's memory, else one for each, as a Worker has.
+std::unique_ptr<client::Client> Cluster::make_client(const JobPlan& plan, uint32_t rank,
+                                                     NodeId node) {
+  std::vector<client::HubSession> sessions;
+  std::vector<std::unique_ptr<transport::Fabric>> fabrics;
+  const bool is_reversed = plan.last_rank_reverses_hubs && rank + 1 == plan.rank_count;
+  const auto hub_count = static_cast<uint32_t>(hubs_.size());
+  for (uint32_t place = 0; place < hub_count; ++place) {
+    const uint32_t i = is_reversed ? hub_count - 1 - place : place;
+    auto [hub_end, worker_end] = network_.make_pipe(NodeId{i}, node);
+    const hub::SessionId id{static_cast<uint64_t>(node)};
+    hubs_[i].port->add(id, std::move(hub_end));
+    hubs_[i].control->on_open(id);
+    if (fabrics.empty() || !options_.traits.by_reference) fabrics.push_back(make_fabric(node));
+    sessions.push_back({"sim://" + std::to_string(i),
+                        std::make_unique<PipeChannel>(std::move(worker_end)),
+                        static_cast<uint32_t>(fabrics.size() - 1)});
+  }
+  WorkerOptions options;
+  options.job.name = plan.name;
+  options.job.secret = "open sesame";
+  options.job.rank_count = plan.rank_count;
+  options.job.chunk_elements = plan.chunk_elements;
+  options.rank = Rank{static_cast<uint16_t>(rank)};
+  const client::Identity identity{1000 + rank,
+                                  "node" + std::to_string(static_cast<uint32_t>(node))};
+  return std::make_unique<client::Client>(options, identity, std::move(sessions),
+                                          std::move(fabrics));
+}
+
 size_t Cluster::start_job(const JobPlan& plan) {
   std::vector<std::unique_ptr<Trainer>> trainers;
   for (uint32_t rank = 0; rank < plan.rank_count; ++rank) {
     const NodeId node{next_node_++};
-    auto [hub_end, worker_end] = network_.make_pipe(NodeId{kHubNode}, node);
-    const hub::SessionId id{static_cast<uint64_t>(node)};
-    port_->add(id, std::move(hub_end));
-    control_->on_open(id);
-    WorkerOptions options;
-    options.job.name = plan.name;
-    options.job.secret = "open sesame";
-    options.job.rank_count = plan.rank_count;
-    options.job.chunk_elements = plan.chunk_elements;
-    options.rank = Rank{static_cast<uint16_t>(rank)};
-    auto client = std::make_unique<client::Client>(
-        options,
-        client::Identity{1000 + rank, "node" + std::to_string(static_cast<uint32_t>(node))},
-        std::make_unique<PipeChannel>(std::move(worker_end)), make_fabric(node));
-    trainers.push_back(std::make_unique<Trainer>(plan, rank, node, std::move(client)));
+    trainers.push_back(std::make_unique<Trainer>(plan, rank, node, make_client(plan, rank, node)));
   }
   jobs_.push_back(std::move(trainers));
   return jobs_.size() - 1;
@@ -108,10 +131,11 @@ size_t Cluster::start_job(const JobPlan& plan) {
 size_t Cluster::poll_all() {
   const Instant now = network_.now();
   size_t work = 0;
-  if (is_hub_alive_) {
-    work += port_->deliver(*control_);
-    work += control_->poll(now);
-    for (const std::unique_ptr<hub::Shard>& shard : shards_) work += shard->poll(now);
+  for (const Hub& hub : hubs_) {
+    if (!hub.is_alive) continue;
+    work += hub.port->deliver(*hub.control);
+    work += hub.control->poll(now);
+    for (const std::unique_ptr<hub::Shard>& shard : hub.shards) work += shard->poll(now);
   }
   for (const auto& job : jobs_) {
     for (const std::unique_ptr<Trainer>& trainer : job) {
@@ -135,8 +159,10 @@ bool Cluster::run(double seconds) {
       }
     }
     if (has_ended) return true;
-    for (const std::unique_ptr<hub::Shard>& shard : shards_) {
-      next = std::min(next, shard->fabric(0).next_deadline());
+    for (const Hub& hub : hubs_) {
+      for (const std::unique_ptr<hub::Shard>& shard : hub.shards) {
+        next = std::min(next, shard->fabric(0).next_deadline());
+      }
     }
     if (next.ns == INT64_MAX) return false;  // Nothing will ever happen again.
     network_.run_until(std::max(next, Instant{network_.now().ns + 1}));
@@ -155,9 +181,9 @@ void Cluster::crash_rank(size_t job, uint32_t rank) {
   network_.crash(trainer.node());
 }
 
-void Cluster::crash_hub() {
-  is_hub_alive_ = false;
-  network_.crash(NodeId{kHubNode});
+void Cluster::crash_hub(uint32_t hub) {
+  hubs_[hub].is_alive = false;
+  network_.crash(NodeId{hub});
 }
 
 std::string Cluster::describe() const {
@@ -173,8 +199,10 @@ std::string Cluster::describe() const {
 
 uint64_t Cluster::duplicates() const {
   uint64_t count = 0;
-  for (const std::unique_ptr<hub::Shard>& shard : shards_) {
-    count += shard->counters().duplicates.get() + shard->counters().stale.get();
+  for (const Hub& hub : hubs_) {
+    for (const std::unique_ptr<hub::Shard>& shard : hub.shards) {
+      count += shard->counters().duplicates.get() + shard->counters().stale.get();
+    }
   }
   return count;
 }

@@ -1,6 +1,6 @@
-// A whole cluster in one thread: hub, workers, network, time. One seed, one life.
+// A whole cluster in one thread: hubs, workers, network, time. One seed, one life.
 //
-// The hub's shards and control plane and the workers' clients are the production classes; only the
+// The hubs' shards and control plane and the workers' clients are the production classes; only the
 // network and the clock are simulated. Every session message passes through the real codec.
 #pragma once
 
@@ -18,8 +18,6 @@ namespace phub::sim {
 using base::Instant;
 using transport::NodeId;
 
-constexpr uint32_t kHubNode = 0;
-
 // A training loop in small: registers tensors, runs rounds, checks every result exactly.
 struct JobPlan {
   std::string name = "job";
@@ -31,11 +29,13 @@ struct JobPlan {
   uint32_t last_rank_leaves_after = 0;
   // New tensors, by a new epoch, after half of the rounds; empty: none.
   std::vector<TensorSpec> later_tensors;
+  bool last_rank_reverses_hubs = false;  // A mistake of whoever started it.
 };
 
 struct ClusterOptions {
   uint64_t seed = 1;
-  uint32_t shard_count = 2;
+  uint32_t hub_count = 1;    // Every job is over all of them.
+  uint32_t shard_count = 2;  // Of each hub.
   transport::Faults faults = {};
   transport::Traits traits = {};
   bool over_datagram = false;  // Fabrics are transport/datagram over a wire that loses packets.
@@ -56,10 +56,10 @@ class Cluster {
   // Runs `action` after `delay_ns` of simulated time.
   void after(uint64_t delay_ns, std::function<void()> action);
   void crash_rank(size_t job, uint32_t rank);
-  void crash_hub();
+  void crash_hub(uint32_t hub = 0);
 
   const std::vector<std::unique_ptr<Trainer>>& trainers(size_t job) const { return jobs_[job]; }
-  hub::Control& control() { return *control_; }
+  hub::Control& control(uint32_t hub = 0) { return *hubs_[hub].control; }
   std::span<const std::string> violations() const { return network_.violations(); }
   uint64_t duplicates() const;
   // Where every trainer stands: for the message when a cluster hangs.
@@ -67,16 +67,21 @@ class Cluster {
 
  private:
   class Port;
+  struct Hub {
+    std::unique_ptr<Port> port;
+    std::vector<std::unique_ptr<hub::Shard>> shards;
+    std::unique_ptr<hub::Control> control;
+    bool is_alive = true;
+  };
   std::unique_ptr<transport::Fabric> make_fabric(NodeId node);
+  void start_hub(uint32_t index);
+  std::unique_ptr<client::Client> make_client(const JobPlan& plan, uint32_t rank, NodeId node);
   size_t poll_all();
 
   ClusterOptions options_;
   transport::SimNetwork network_;
-  std::unique_ptr<Port> port_;
-  std::vector<std::unique_ptr<hub::Shard>> shards_;
-  std::unique_ptr<hub::Control> control_;
-  bool is_hub_alive_ = true;
-  uint32_t next_node_ = 1;
+  std::vector<Hub> hubs_;  // On the nodes from 0 on.
+  uint32_t next_node_ = 0;
   std::vector<std::vector<std::unique_ptr<Trainer>>> jobs_;
 };
 

@@ -1,54 +1,13 @@
 // Goal: whatever the network does short of silence, every rank gets the exact result of every
 // round; and when a process dies, everybody else is told who, at once, and nothing hangs. Method:
 // many seeds, each a whole cluster in one thread; a failing seed replays exactly.
-#include "tests/sim/cluster.h"
-
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "tests/sim/jobs.h"
 
 namespace phub::sim {
 namespace {
-
-TensorSpec tensor(const std::string& name, uint64_t count, ReduceOp op = ReduceOp::sum) {
-  TensorSpec spec;
-  spec.name = name;
-  spec.count = count;
-  spec.op = op;
-  return spec;
-}
-
-JobPlan small_job(const std::string& name, uint64_t seed) {
-  JobPlan plan;
-  plan.name = name;
-  plan.rank_count = 1 + static_cast<uint32_t>(seed % 11);
-  plan.rounds = 4;
-  plan.tensors = {tensor("weights", 300 + seed % 100), tensor("bias", 1 + seed % 7),
-                  tensor("scale", 64)};
-  return plan;
-}
-
-transport::Faults rough_faults() {
-  return {.loss = 0.2, .duplicate = 0.2, .delay_ns_min = 0, .delay_ns_max = 20'000};
-}
-
-void expect_exact(const Cluster& cluster, size_t job, uint64_t seed) {
-  for (const std::unique_ptr<Trainer>& trainer : cluster.trainers(job)) {
-    EXPECT_TRUE(trainer->is_done()) << "seed " << seed << ": " << trainer->failure().to_string();
-    EXPECT_EQ(trainer->wrong(), 0u) << "seed " << seed;
-  }
-  EXPECT_TRUE(cluster.violations().empty())
-      << "seed " << seed << ": " << cluster.violations().front();
-}
-
-ClusterOptions options_for(uint64_t seed) {
-  ClusterOptions options;
-  options.seed = seed;
-  options.shard_count = 1 + static_cast<uint32_t>(seed % 3);
-  options.faults = rough_faults();
-  options.traits = {.by_reference = (seed & 1) != 0, .windows = (seed & 2) != 0};
-  return options;
-}
 
 TEST(ClusterSimTest, LossDuplicationAndReorderingChangeNothing) {
   uint64_t duplicates = 0;

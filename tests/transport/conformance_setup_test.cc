@@ -138,6 +138,8 @@ TEST_P(FabricConformance, DescriptorWakesAfterArm) {
 TEST_P(FabricConformance, WantedCountOfArrivalsWakes) {
   if (!pair_->has_descriptor()) GTEST_SKIP() << "because this fabric is simulated";
   const Joined link = join(0, {.slot_count = 8});
+  put(make_put(*link.hub, 7, 7, 64), *link.hub);
+  expect_arrival(*link.worker, 7, 64);  // The link is up: its making needs both sides' polls.
   step_until([&] {
     link.worker->fabric->want(link.worker->link, 3);
     const bool is_idle = link.worker->fabric->arm();

@@ -20,7 +20,6 @@ namespace {
 using testing::HasSubstr;
 
 constexpr uint32_t kSlotBytes = 256;
-constexpr uint32_t kMark = 0x31465450;
 
 class TcpTest : public testing::Test {
  protected:
@@ -53,8 +52,9 @@ class TcpTest : public testing::Test {
   static void say(const base::Fd& socket, std::string_view bytes) {
     EXPECT_EQ(::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), std::ssize(bytes));
   }
-  static std::string frame(uint32_t tag, uint32_t slot, uint32_t bytes, uint32_t mark = kMark) {
-    const std::array<uint32_t, 4> numbers = {tag, slot, bytes, mark};
+  static std::string frame(uint32_t tag, uint32_t slot, uint32_t bytes,
+                           uint32_t mark = kTcpFrameMark, uint32_t count = 1) {
+    const std::array<uint32_t, 5> numbers = {mark, count, tag, slot, bytes};
     std::string text(sizeof(numbers), '\0');
     std::memcpy(text.data(), numbers.data(), sizeof(numbers));
     return text;
@@ -130,6 +130,39 @@ TEST_F(TcpTest, APayloadLongerThanItsSlotCostsTheLinkBeforeAByteOfItIsTaken) {
 }
 TEST_F(TcpTest, BytesThatAreNoFrameCostTheLink) {
   EXPECT_THAT(reason_after(frame(1, 0, 4, 0xdeadbeef)), HasSubstr("no frame"));
+}
+TEST_F(TcpTest, AFrameWithoutPutsCostsTheLink) {
+  EXPECT_THAT(reason_after(frame(1, 0, 0, kTcpFrameMark, 0)), HasSubstr("no frame"));
+}
+TEST_F(TcpTest, AFrameOfMorePutsThanThereMayBeCostsTheLink) {
+  EXPECT_THAT(reason_after(frame(1, 0, 0, kTcpFrameMark, kTcpFramePutsMax + 1)),
+              HasSubstr("no frame"));
+}
+TEST_F(TcpTest, OnePutOfManyThatHasNoSlotCostsTheLinkBeforeAByteIsTaken) {
+  const std::string first = frame(1, 0, 3, kTcpFrameMark, 2);
+  EXPECT_THAT(reason_after(first + frame(2, 7, 0).substr(8) + "abc"), HasSubstr("slot 7 of 2"));
+  EXPECT_EQ(memory_[0], std::byte{0});
+}
+
+TEST_F(TcpTest, AFrameOfSeveralPutsArrivesInOrderHoweverItIsCut) {
+  const std::string bytes =
+      frame(5, 1, 3, kTcpFrameMark, 2) + frame(6, 0, 4).substr(8) + "abcdefg" + frame(7, 1, 0);
+  const base::Fd worker = dial_as_worker();
+  std::vector<uint32_t> tags;
+  for (size_t cut = 0; cut < bytes.size(); cut += 5) {
+    say(worker, bytes.substr(cut, 5));
+    std::array<Event, 8> events;
+    const size_t count = fabric_->poll(base::now(), events);
+    for (size_t i = 0; i < count; ++i) tags.push_back(events[i].tag);
+  }
+  while (tags.size() < 3) {
+    const std::vector<Event> events = poll_some();
+    ASSERT_FALSE(events.empty());
+    for (const Event& event : events) tags.push_back(event.tag);
+  }
+  EXPECT_THAT(tags, testing::ElementsAre(5u, 6u, 7u));
+  EXPECT_EQ(std::memcmp(memory_ + kSlotBytes, "abc", 3), 0);
+  EXPECT_EQ(std::memcmp(memory_, "defg", 4), 0);
 }
 
 TEST_F(TcpTest, AConnectionThatEndsInsideAFrameIsReportedSo) {

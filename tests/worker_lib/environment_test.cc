@@ -130,6 +130,8 @@ TEST(EnvironmentTest, MalformedValuesAreRefusedByName) {
   const std::pair<const char*, const char*> cases[] = {
       {"PHUB_HUB", "10.0.0.7"},
       {"PHUB_HUB", ""},
+      {"PHUB_HUB", "auto://10.0.0.7"},
+      {"PHUB_HUB", "10.0.0.7:0"},
       {"PHUB_JOB", ""},
       {"PHUB_PROGRESS", "sometimes"},
       {"PHUB_CHUNK_ELEMENTS", "100"},

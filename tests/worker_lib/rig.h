@@ -39,8 +39,12 @@ class Rig {
     worker_options.rank = options.rank;
     auto owned = std::make_unique<FakeFabric>(options.traits);
     fabric = owned.get();
-    core = std::make_unique<Client>(worker_options, Identity{4711, "node7"},
-                                    std::make_unique<FakeChannel>(session), std::move(owned));
+    std::vector<HubSession> hubs;
+    hubs.push_back({worker_options.hub, std::make_unique<FakeChannel>(session), 0});
+    std::vector<std::unique_ptr<transport::Fabric>> fabrics;
+    fabrics.push_back(std::move(owned));
+    core = std::make_unique<Client>(worker_options, Identity{4711, "node7"}, std::move(hubs),
+                                    std::move(fabrics));
     client = core.get();
   }
 

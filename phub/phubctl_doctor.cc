@@ -1,0 +1,49 @@
+#include "phub/phubctl_doctor.h"
+
+#include <unistd.h>
+
+#include "config/hub_config.h"
+#include "phub/doctor/checks.h"
+#include "phub/doctor/report.h"
+#include "phub/phubctl_client.h"
+#include "phub/table.h"
+
+namespace phub::hub {
+namespace {
+
+constexpr std::chrono::milliseconds kProbePatience{3000};
+
+doctor::Door knock(const config::CtlCommand& command) {
+  doctor::Door door;
+  door.address = base::to_text(command.http);
+  door.is_given = command.is_http_given;
+  const CtlReply reply = ask(command, {"GET", "/healthz", ""});
+  door.has_answered = reply.exit == CtlExit::done;
+  door.answer = reply.is_gone ? "nothing accepts connections"
+                              : printable(door.has_answered ? reply.body : reply.error);
+  if (door.has_answered && reply.body.ends_with('\n')) door.answer.pop_back();
+  return door;
+}
+
+}  // namespace
+
+CtlResult run_doctor(const config::CtlCommand& command) {
+  doctor::Facts facts;
+  facts.shards = config::this_machine().core_count;  // As phubd chooses.
+  facts.sessions_max = config::HubConfig().sessions_max;
+  doctor::read_files("", facts);
+  doctor::try_machine(facts);
+  if (!command.hub.empty()) facts.hub = doctor::probe_hub(command.hub, kProbePatience);
+  facts.door = knock(command);
+
+  std::vector<doctor::Finding> findings = doctor::examine(facts);
+  for (doctor::Finding& finding : findings) finding.seen = printable(finding.seen);
+  const bool has_colour = ::isatty(STDOUT_FILENO) == 1 && !command.wants_json;
+  CtlResult result;
+  result.output = command.wants_json ? doctor::report_json(findings)
+                                     : doctor::report_text(findings, has_colour);
+  if (doctor::worst_of(findings) == doctor::Verdict::problem) result.exit = CtlExit::refused;
+  return result;
+}
+
+}  // namespace phub::hub
