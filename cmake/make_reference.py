@@ -15,7 +15,7 @@ import subprocess
 
 # "  --name ARGUMENT   help"; phub-perf's only argument is VALUE, and its help may be one space off.
 OPTION = re.compile(r"^  --([a-z][a-z0-9-]*)(?: (VALUE)(?= )| (\S+)(?=  ))? +(\S.*)$")
-VERB = re.compile(r"^  ([a-z][a-z-]*)(?: ([A-Z|.\[\]]+)(?=  ))?  +(\S.*)$")
+VERB = re.compile(r"^  ([a-z][a-z-]*)(?: (\S+)(?=  ))?  +(\S.*)$")
 HELP = ("help", "", "Print the options, and end")
 
 

@@ -54,8 +54,8 @@ struct WorkerOptions {
 
   // Reads PHUB_HUB, PHUB_JOB, PHUB_SECRET or PHUB_SECRET_FILE, PHUB_RANK, PHUB_SIZE, PHUB_PROGRESS,
   // PHUB_CHUNK_ELEMENTS, PHUB_JOIN_TIMEOUT_MS, PHUB_WAIT_TIMEOUT_MS, PHUB_TLS_CA, PHUB_TLS_CERT,
-  // PHUB_TLS_KEY. Rank and size also from Open
-  // MPI's, Slurm's, torchrun's and ps-lite's (DMLC_*) variables, in this order of preference.
+  // PHUB_TLS_KEY. Rank and size also from Open MPI's, torchrun's, Slurm's and ps-lite's (DMLC_*)
+  // variables, in this order of preference; the first that has set both counts.
   // invalid_argument: a value is malformed, or only one of rank and size is set; names the
   // variable.
   static Result<WorkerOptions> from_environment();

@@ -43,7 +43,8 @@ fail() {
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 cd /tmp
 chmod 1777 /tmp
-find / -xdev -newer /tmp/install.sh -name '*phub*' -not -path '/tmp/*' >before
+named() { find /etc /lib /usr /var -xdev -path /usr/local -prune -o -name '*phub*' -print | sort; }
+named >before
 
 echo "-- install"
 dpkg --force-unsafe-io -i ./*.deb >dpkg.log 2>&1 || { cat dpkg.log; exit 1; }
@@ -92,7 +93,7 @@ dpkg --force-unsafe-io -r "${names[@]}" >dpkg.log 2>&1 || { cat dpkg.log; exit 1
 [[ -e /etc/phub/phubd.conf ]] || fail "removing took the configuration"
 dpkg --force-unsafe-io -P "${names[@]}" >dpkg.log 2>&1 || { cat dpkg.log; exit 1; }
 ! getent passwd phub >/dev/null || fail "the user is still there"
-find / -xdev -newer /tmp/install.sh -name '*phub*' -not -path '/tmp/*' >after
+named >after
 left=$(diff before after || true)
 [[ -z $left && ! -e /etc/phub && ! -e /run/phub ]] || fail "left behind: $left"
 echo "done"

@@ -69,6 +69,12 @@ in_container() {
   sleep 5  # Longer than the watchdog allows: a hub that is idle must not be taken for stuck.
   [[ $(pid) == "$first" ]] || fail "an idle hub was restarted"
 
+  echo "-- a reload changes what it can"
+  sed -i 's/^#log_level = .*/log_level = debug/' /etc/phub/phubd.conf
+  systemctl reload phubd
+  until_true 5 eval 'journalctl -u phubd | grep -q log_level' || fail "a reload changed nothing"
+  [[ $(pid) == "$first" ]] || fail "a reload restarted the hub"
+
   echo "-- a hang is noticed"
   kill -STOP "$first"
   until_true 20 has_new_pid "$first" || fail "a hanging hub was not restarted"
