@@ -21,5 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   PHUB_CHECK(bytes.ok() || !bytes.status().message().empty());
   const auto address = phub::base::parse_host_port(text);
   PHUB_CHECK(!address.ok() || phub::base::parse_host_port(to_text(*address)).ok());
+  const auto door = phub::base::parse_listen_host_port(text);
+  PHUB_CHECK(!door.ok() || phub::base::parse_listen_host_port(to_text(*door)).ok());
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/random.h"
+#include "exchange/probe.h"
 #include "exchange/session_codec.h"
 #include "tests/exchange/session_samples.h"
 #include "tests/net/rack_fixture.h"
@@ -131,6 +132,20 @@ TEST_F(HostileTest, ARankThatNeverReadsItsResultsHoldsUpNobody) {
   pollfd wait = {link.get(), POLLIN, 0};
   EXPECT_EQ(::poll(&wait, 1, 0), 1);
   EXPECT_EQ(wait.revents, POLLIN) << "results were waiting, and the link was whole";
+}
+
+TEST_F(HostileTest, EveryProbeOfAFloodIsAnsweredOrTurnedAway) {
+  attack([] {
+    int answered = 0, refused = 0;
+    for (int i = 0; i < 6000; ++i) {
+      const auto answer =
+          exchange::probe_hub(dial(7077), std::string(64, 'a'), base::now() + kPatience);
+      ASSERT_TRUE(answer.ok()) << answer.status().message();
+      ++(answer->refusal.ok() ? answered : refused);
+    }
+    EXPECT_GE(answered, 4096);
+    EXPECT_EQ(answered + refused, 6000);
+  });
 }
 
 TEST_F(HostileTest, TenThousandConnectionsThatComeAndGo) {

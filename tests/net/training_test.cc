@@ -83,6 +83,16 @@ TEST_F(TrainingTest, ALoopbackIsAdvertisedToWorkersOfTheHubsMachineOnly) {
   expect_done(local);
 }
 
+TEST_F(TrainingTest, ALinkThatCannotBeMadeIsToldApartFromTheSession) {
+  add_nodes(1);
+  const Child hub = start_hub("tcp://eth0:7077", {"--advertise", "10.77.0.99"});
+  Child worker = start_worker(*nodes_[0], "tcp://10.77.0.1:7077", "astray", 0, 1, 10);
+  const std::string error = error_of(worker);
+  EXPECT_THAT(error, HasSubstr("link to a shard of the hub"));
+  EXPECT_THAT(error, HasSubstr("connect to 10.77.0.99:7100: No route to host"));
+  EXPECT_THAT(error, HasSubstr("set `advertise` if the address is wrong"));
+}
+
 TEST_F(TrainingTest, WhoeverCannotConnectIsToldWhy) {
   add_nodes(1);
   nodes_[0]->ip("neigh add 10.77.0.98 lladdr 02:00:00:00:00:98 dev eth0\n");
