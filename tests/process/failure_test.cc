@@ -220,7 +220,7 @@ TEST_F(FailureTest, SharedMemoryOverATcpSessionIsRefusedWithTheReason) {
   ASSERT_EQ(answers.size(), 1u);
   const auto* const failure = std::get_if<exchange::Failure>(&answers[0].body);
   ASSERT_NE(failure, nullptr);
-  EXPECT_NE(failure->message.find("over a TCP session"), std::string::npos) << failure->message;
+  EXPECT_NE(failure->message.find("over a session by tcp"), std::string::npos) << failure->message;
 }
 
 TEST_F(FailureTest, TooManyJobsAndTooMuchMemoryAreRefusedWithNumbers) {
