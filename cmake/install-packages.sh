@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build pkgconf
   libhwy-dev libtbb-dev libhwloc-dev libboost-program-options-dev
-  libcpp-httplib-dev nlohmann-json3-dev libssl-dev libspdlog-dev libsystemd-dev
+  libcpp-httplib-dev nlohmann-json3-dev libssl-dev openssl libspdlog-dev libsystemd-dev
   libopenmpi-dev openmpi-bin libgloo-dev
   python3 python3-matplotlib
 )

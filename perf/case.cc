@@ -110,8 +110,8 @@ Status set_stores(Case& one, const std::string& text) {
 
 Status set_fabric(Case& one, const std::string& text) {
   one.fabric = text;
-  if (text == "shm" || text == "tcp") return Status();
-  return Status(Code::invalid_argument, "--fabric = " + text + ": want shm or tcp");
+  if (text == "shm" || text == "tcp" || text == "tls") return Status();
+  return Status(Code::invalid_argument, "--fabric = " + text + ": want shm, tcp or tls");
 }
 
 Status load_profile(const std::string& path, std::vector<Case>& cases) {
@@ -133,7 +133,7 @@ uint64_t Case::compute_us_total() const {
 
 std::vector<Flag> case_flags() {
   return {
-      {"fabric", "between hub and workers: shm, tcp", "shm"},
+      {"fabric", "between hub and workers: shm, tcp, tls", "shm"},
       {"model", "tables of perf/models, or paths with a '/'", ""},
       {"size", "bytes of one flat tensor, instead of a model", ""},
       {"workers", "ranks", "2"},

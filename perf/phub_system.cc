@@ -37,6 +37,23 @@ class Folder {
   std::string path_;
 };
 
+// hub.pem and hub.key: a certificate for this run, which workers take for their CA, too.
+Status make_certificate(const std::string& folder) {
+  PHUB_TRY_ASSIGN(const base::Fd output, make_output_file());
+  PHUB_TRY_ASSIGN(Process openssl,
+                  Process::start({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                                  "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                                  "/CN=phub-perf", "-addext", "subjectAltName=IP:127.0.0.1",
+                                  "-keyout", folder + "/hub.key", "-out", folder + "/hub.pem"},
+                                 output.get()));
+  const base::Instant deadline = base::now() + kReadyTimeout;
+  while (!openssl.exit_status() && base::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  if (openssl.exit_status() == 0) return Status();
+  return Status(Code::unavailable, "make a certificate: openssl said:\n" + tail_of(output));
+}
+
 // A hub that is ready for workers, and where.
 struct StartedHub {
   Process process;
@@ -44,16 +61,28 @@ struct StartedHub {
 };
 
 Result<StartedHub> start_hub(const std::string& phubd, const std::string& listen, const Case& one,
-                             const base::Fd& output) {
+                             const std::string& folder, const base::Fd& output) {
   int ends[2];
   if (pipe(ends) != 0) return Status(Code::resource_exhausted, "pipe: " + base::errno_text());
   const base::Fd reader(ends[0]);
   base::Fd writer(ends[1]);
-  PHUB_TRY_ASSIGN(Process hub, Process::start({phubd, "--listen", listen, "--http", "off",
-                                               "--shards", std::to_string(one.shards), "--stores",
-                                               one.stores, "--memory-limit", "90%", "--ready-fd",
-                                               std::to_string(writer.get())},
-                                              output.get(), {writer.get()}));
+  std::vector<std::string> argv = {phubd,
+                                   "--listen",
+                                   listen,
+                                   "--http",
+                                   "off",
+                                   "--shards",
+                                   std::to_string(one.shards),
+                                   "--stores",
+                                   one.stores,
+                                   "--memory-limit",
+                                   "90%",
+                                   "--ready-fd",
+                                   std::to_string(writer.get())};
+  if (one.fabric == "tls") {
+    argv.insert(argv.end(), {"--tls-cert", folder + "/hub.pem", "--tls-key", folder + "/hub.key"});
+  }
+  PHUB_TRY_ASSIGN(Process hub, Process::start(argv, output.get(), {writer.get()}));
   writer = base::Fd();  // Now only the hub holds that end: its death is an end of file here.
   pollfd readable = {reader.get(), POLLIN, 0};
   const int timeout_ms = static_cast<int>(std::chrono::milliseconds(kReadyTimeout).count());
@@ -120,9 +149,11 @@ class PhubSystem final : public System {
     const Folder folder;
     if (folder.path().empty()) return Status(Code::resource_exhausted, "no temporary folder");
     PHUB_TRY_ASSIGN(const base::Fd output, make_output_file());
+    const bool is_local = one.fabric == "shm";
     const std::string listen =
-        one.fabric == "tcp" ? "tcp://127.0.0.1:0" : "shm://" + folder.path() + "/hub.sock";
-    PHUB_TRY_ASSIGN(StartedHub started, start_hub(phubd_, listen, one, output));
+        is_local ? "shm://" + folder.path() + "/hub.sock" : one.fabric + "://127.0.0.1:0";
+    if (one.fabric == "tls") PHUB_TRY(make_certificate(folder.path()));
+    PHUB_TRY_ASSIGN(StartedHub started, start_hub(phubd_, listen, one, folder.path(), output));
     Process& hub = started.process;
     PHUB_TRY_ASSIGN(Board board, Board::create(one.workers, options.rounds));
 
@@ -135,6 +166,7 @@ class PhubSystem final : public System {
                                        "--board",        board.path(),
                                        "--rank",         std::to_string(rank),
                                        "--warmup",       std::to_string(options.warmup)};
+      if (one.fabric == "tls") argv.insert(argv.end(), {"--tls-ca", folder.path() + "/hub.pem"});
       for (std::string& word : to_words(one)) argv.push_back(std::move(word));
       PHUB_TRY_ASSIGN(Process worker, Process::start(argv, output.get()));
       workers.push_back(std::move(worker));

@@ -22,9 +22,10 @@ class Rank {
  public:
   Rank(const Case& one, uint32_t rank) : case_(one), rank_(rank) {}
 
-  Status connect(const std::string& hub) {
+  Status connect(const std::string& hub, const std::string& tls_ca) {
     WorkerOptions options;
     options.hub = hub;
+    options.tls_ca = tls_ca;
     options.job.name = "perf";
     options.job.rank_count = case_.workers;
     options.job.chunk_elements = case_.chunk_elements();
@@ -123,6 +124,7 @@ class Rank {
 std::vector<Flag> worker_flags() {
   std::vector<Flag> flags = case_flags();
   flags.push_back({"hub", "where the hub listens", ""});
+  flags.push_back({"tls-ca", "who signed its certificate, for tls://", ""});
   flags.push_back({"board", "file of the board", ""});
   flags.push_back({"rank", "this rank", "0"});
   flags.push_back({"warmup", "rounds before those that count", "0"});
@@ -135,7 +137,7 @@ Status run(const Arguments& arguments) {
   PHUB_TRY_ASSIGN(const uint64_t warmup, arguments.number("warmup", 0, 1'000'000));
   PHUB_TRY_ASSIGN(Board board, Board::open(arguments.text("board")));
   Rank rank(cases.front(), static_cast<uint32_t>(number));
-  PHUB_TRY(rank.connect(arguments.text("hub")));
+  PHUB_TRY(rank.connect(arguments.text("hub"), arguments.text("tls-ca")));
   PHUB_TRY(rank.register_tensors());
   RankOptions options;
   options.rank = static_cast<uint32_t>(number);

@@ -26,10 +26,10 @@ namespace phub::transport {
 
 // Paths of PEM files; empty: none.
 struct TlsOptions {
-  std::string ca;           // Hubs: who signs workers' certificates; none: workers need none.
-                            // Workers: who signs the hub's; none: the machine's trust store.
-  std::string certificate;  // With the chain behind it. Hubs must have one.
-  std::string key;          // Of that certificate; not readable by everybody.
+  std::string ca = {};           // Hubs: who signs workers' certificates; none: workers need none.
+                                 // Workers: who signs the hub's; none: the machine's trust store.
+  std::string certificate = {};  // With the chain behind it. Hubs must have one.
+  std::string key = {};          // Of that certificate; not readable by everybody.
   // A sending key protects so many records; then a KeyUpdate changes it (RFC 8446, 5.5).
   uint64_t records_per_key = uint64_t{1} << 23;
 };

@@ -38,6 +38,12 @@ bool would_block(int error) {
   return error == EAGAIN || error == EWOULDBLOCK || error == EINTR || error == ENOTCONN;
 }
 
+// Somebody else's, which OpenSSL would take for those of the next call. Clearing costs more than
+// looking.
+void forget_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 // A place in a list of pieces.
 class Cursor {
  public:
@@ -87,8 +93,7 @@ TlsSession::TlsSession(ssl_st* ssl, int socket, uint64_t records_per_key)
     : ssl_(ssl),
       socket_(socket),
       records_per_key_(records_per_key),
-      // Untouched memory costs nothing: strangers' handshakes need a few pages of these.
-      in_(std::make_unique_for_overwrite<std::byte[]>(kBufferBytes)),
+      // Untouched memory costs nothing: strangers' handshakes need a page or two of it.
       out_(std::make_unique_for_overwrite<std::byte[]>(kBufferBytes)) {
   BIO* const bio = BIO_new(bio_method());
   PHUB_CHECK(bio != nullptr);
@@ -112,7 +117,7 @@ ssize_t TlsSession::receive(std::span<const iovec> pieces) {
   for (const iovec& piece : pieces) {
     size_t done = 0;
     while (error == 0 && !has_peer_ended_ && done < piece.iov_len) {
-      ERR_clear_error();
+      forget_errors();
       const size_t wanted = std::min<size_t>(piece.iov_len - done, INT_MAX);
       const int count =
           SSL_read(ssl_, static_cast<char*>(piece.iov_base) + done, static_cast<int>(wanted));
@@ -146,7 +151,7 @@ ssize_t TlsSession::send(std::span<const iovec> pieces) {
   int error = failure_.empty() ? 0 : EPROTO;
   while (error == 0 && !cursor.is_at_end()) {
     if (!has_room() && !flush()) break;
-    ERR_clear_error();
+    forget_errors();
     const std::span<const std::byte> record = cursor.next(gathered);
     const int count = SSL_write(ssl_, record.data(), static_cast<int>(record.size()));
     if (count <= 0) {
@@ -167,7 +172,7 @@ ssize_t TlsSession::send(std::span<const iovec> pieces) {
 
 int TlsSession::handshake() {
   if (is_established_) return 0;
-  ERR_clear_error();
+  forget_errors();
   int error = failure_.empty() ? 0 : EPROTO;
   const int result = error == 0 ? SSL_do_handshake(ssl_) : -1;
   if (result == 1) {
@@ -194,6 +199,13 @@ int TlsSession::on_error(int result) {
   if (kind == SSL_ERROR_SYSCALL && socket_error_ != 0 && !has_ended) return socket_error_;
   failure_ = has_ended ? "TLS: the peer closed the connection during the handshake"
                        : tls_failure_text(ssl_, refusal_);
+  if (!has_ended && !has_spoken_) {
+    // To bytes that are no TLS at all OpenSSL has no answer; this one tells their sender.
+    constexpr std::array<char, 7> kProtocolVersionAlert = {0x15, 3, 3, 0, 2, 2, 70};
+    std::memcpy(out_.get(), kProtocolVersionAlert.data(), kProtocolVersionAlert.size());
+    out_end_ = kProtocolVersionAlert.size();
+    flush();
+  }
   return EPROTO;
 }
 
@@ -222,28 +234,20 @@ bool TlsSession::flush() {
 int TlsSession::bio_read(bio_st* bio, char* to, int bytes) {
   TlsSession& self = session_of(bio);
   BIO_clear_retry_flags(bio);
-  if (self.in_begin_ == self.in_end_) {
-    ssize_t count = -1;
-    errno = EAGAIN;
-    if (self.may_fill_) count = ::recv(self.socket_, self.in_.get(), kBufferBytes, MSG_DONTWAIT);
-    if (count <= 0) {
-      self.socket_error_ = count < 0 ? errno : ENODATA;  // ENODATA: the end of the stream.
-      if (count < 0 && would_block(errno)) BIO_set_retry_read(bio);
-      return static_cast<int>(count);
-    }
-    self.socket_error_ = 0;
-    self.in_begin_ = 0;
-    self.in_end_ = static_cast<size_t>(count);
+  ssize_t count = -1;
+  errno = EAGAIN;
+  if (self.may_fill_) {
+    count = ::recv(self.socket_, to, static_cast<size_t>(bytes), MSG_DONTWAIT);
   }
-  const size_t count = std::min(static_cast<size_t>(bytes), self.in_end_ - self.in_begin_);
-  std::memcpy(to, self.in_.get() + self.in_begin_, count);
-  self.in_begin_ += count;
+  self.socket_error_ = count > 0 ? 0 : count == 0 ? ENODATA : errno;  // ENODATA: the end.
+  if (count < 0 && would_block(errno)) BIO_set_retry_read(bio);
   return static_cast<int>(count);
 }
 
 int TlsSession::bio_write(bio_st* bio, const char* from, int bytes) {
   TlsSession& self = session_of(bio);
   BIO_clear_retry_flags(bio);
+  self.has_spoken_ = true;
   const auto wanted = static_cast<size_t>(bytes);
   if (kBufferBytes - self.out_end_ < wanted && !self.flush() && !would_block(errno)) return -1;
   const size_t count = std::min(wanted, kBufferBytes - self.out_end_);

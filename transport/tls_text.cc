@@ -51,6 +51,7 @@ std::string reason_text(int reason, bool is_hub) {
       return "the hub wants a certificate of the worker; set tls_cert and tls_key (PHUB_TLS_CERT, "
              "PHUB_TLS_KEY)";
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:  // A CA of the same name and another key.
       return peer + " does not know who signed this side's certificate; " +
              (is_hub ? "its tls_ca (PHUB_TLS_CA) must be the CA of tls_cert"
                      : "its tls_client_ca must be the CA of tls_cert (PHUB_TLS_CERT)");
@@ -116,6 +117,7 @@ std::string refusal_text(X509_STORE_CTX* store, bool is_hub) {
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
       return whose + " is signed by \"" + issuer_text(certificate) + "\", whom this side does " +

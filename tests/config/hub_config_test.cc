@@ -116,6 +116,20 @@ TEST(HubConfigTest, EveryOptionReachesItsField) {
   EXPECT_EQ(command->ready_fd, 5);
 }
 
+TEST(HubConfigTest, TlsAddressesAndCertificatesGoTogether) {
+  const Result<HubCommand> command = parse(
+      {"--listen=tcp://h:1,tls://h:2", "--tls-cert=/c", "--tls-key=/k", "--tls-client-ca=/a"});
+  ASSERT_TRUE(command.ok()) << command.status().message();
+  EXPECT_EQ(command->config.tls_cert, "/c");
+  EXPECT_EQ(command->config.tls_key, "/k");
+  EXPECT_EQ(command->config.tls_client_ca, "/a");
+  EXPECT_THAT(error_of({"--listen=tls://h:2"}), HasSubstr("set tls_cert and tls_key"));
+  EXPECT_THAT(error_of({"--listen=tls://h:2", "--tls-cert=/c"}), HasSubstr("tls_key"));
+  EXPECT_THAT(error_of({"--listen=tcp://h:2", "--tls-client-ca=/a"}),
+              StartsWith("--tls-client-ca is set, but listen = tcp://h:2 has no tls://"));
+  EXPECT_THAT(error_of({"--listen=tls://h"}), HasSubstr("HOST:PORT"));
+}
+
 TEST(HubConfigTest, CommandLineBeatsEnvironmentBeatsFile) {
   const std::string path = testing::TempDir() + "phub_precedence.conf";
   std::ofstream(path) << "shards = 1\njobs_max = 1\nsessions_max = 1\n";

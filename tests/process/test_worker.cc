@@ -1,5 +1,5 @@
 // A worker process for the tests of failures: joins, exchanges round after round, and says on
-// stdout what happens to it, one line each.
+// stdout what happens to it, one line each. TLS as PHUB_TLS_CA, PHUB_TLS_CERT, PHUB_TLS_KEY say.
 //
 //   test_worker HUB JOB RANK SIZE [SECRET [ADAM_ELEMENTS]]
 //
@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 namespace {
@@ -28,6 +29,13 @@ int main(int argc, char** argv) {
   options.job.secret = argc > 5 ? argv[5] : "test secret";
   options.rank = phub::Rank{static_cast<uint16_t>(std::atoi(argv[3]))};
   options.job.rank_count = static_cast<uint32_t>(std::atoi(argv[4]));
+  const auto file = [](const char* name) {
+    const char* const path = std::getenv(name);
+    return std::string(path == nullptr ? "" : path);
+  };
+  options.tls_ca = file("PHUB_TLS_CA");
+  options.tls_cert = file("PHUB_TLS_CERT");
+  options.tls_key = file("PHUB_TLS_KEY");
   options.join_timeout = std::chrono::seconds(30);
   options.wait_timeout = std::chrono::seconds(30);
   phub::Result<phub::Worker> worker = phub::Worker::connect(options);

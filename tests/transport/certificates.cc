@@ -34,12 +34,12 @@ void add_extension(X509* to, int kind, const std::string& value) {
 
 }  // namespace
 
-Certificates::Certificates() {
+Certificates::Certificates(const std::string& ca_name) {
   std::string name = (std::filesystem::temp_directory_path() / "phub-tls-XXXXXX").string();
   PHUB_CHECK(::mkdtemp(name.data()) != nullptr);
   folder_ = name;
   ca_key_ = EVP_EC_gen("P-256");
-  ca_ = make_certificate(ca_key_, {.file = "ca"});
+  ca_ = make_certificate(ca_key_, {.file = ca_name});
   X509_set_issuer_name(ca_, X509_get_subject_name(ca_));
   add_extension(ca_, NID_basic_constraints, "critical,CA:TRUE");
   PHUB_CHECK(X509_sign(ca_, ca_key_, EVP_sha256()) != 0);

@@ -18,8 +18,8 @@ struct CertificateSpec {
 
 class Certificates {
  public:
-  // Makes a CA: ca.pem.
-  Certificates();
+  // Makes a CA of that name: ca.pem.
+  explicit Certificates(const std::string& ca_name = "ca");
   ~Certificates();
   Certificates(const Certificates&) = delete;
   Certificates& operator=(const Certificates&) = delete;

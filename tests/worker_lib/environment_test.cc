@@ -18,11 +18,28 @@ using testing::HasSubstr;
 using Variables = std::map<std::string, std::string>;
 
 Result<WorkerOptions> read(const Variables& variables) {
-  for (const char* name :
-       {"PHUB_HUB", "PHUB_JOB", "PHUB_SECRET", "PHUB_SECRET_FILE", "PHUB_RANK", "PHUB_SIZE",
-        "PHUB_PROGRESS", "PHUB_CHUNK_ELEMENTS", "PHUB_JOIN_TIMEOUT_MS", "PHUB_WAIT_TIMEOUT_MS",
-        "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS", "RANK",
-        "WORLD_SIZE", "DMLC_WORKER_ID", "DMLC_RANK", "DMLC_NUM_WORKER"}) {
+  for (const char* name : {"PHUB_HUB",
+                           "PHUB_JOB",
+                           "PHUB_SECRET",
+                           "PHUB_SECRET_FILE",
+                           "PHUB_RANK",
+                           "PHUB_SIZE",
+                           "PHUB_PROGRESS",
+                           "PHUB_CHUNK_ELEMENTS",
+                           "PHUB_JOIN_TIMEOUT_MS",
+                           "PHUB_WAIT_TIMEOUT_MS",
+                           "PHUB_TLS_CA",
+                           "PHUB_TLS_CERT",
+                           "PHUB_TLS_KEY",
+                           "OMPI_COMM_WORLD_RANK",
+                           "OMPI_COMM_WORLD_SIZE",
+                           "SLURM_PROCID",
+                           "SLURM_NTASKS",
+                           "RANK",
+                           "WORLD_SIZE",
+                           "DMLC_WORKER_ID",
+                           "DMLC_RANK",
+                           "DMLC_NUM_WORKER"}) {
     ::unsetenv(name);
   }
   for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
@@ -45,6 +62,9 @@ TEST(EnvironmentTest, EveryVariableOfPHubIsRead) {
                              {"PHUB_RANK", "3"},
                              {"PHUB_SIZE", "8"},
                              {"PHUB_PROGRESS", "thread"},
+                             {"PHUB_TLS_CA", "/ca.pem"},
+                             {"PHUB_TLS_CERT", "/worker.pem"},
+                             {"PHUB_TLS_KEY", "/worker.key"},
                              {"PHUB_CHUNK_ELEMENTS", "16384"},
                              {"PHUB_JOIN_TIMEOUT_MS", "1500"},
                              {"PHUB_WAIT_TIMEOUT_MS", "2500"}});
@@ -55,6 +75,9 @@ TEST(EnvironmentTest, EveryVariableOfPHubIsRead) {
   EXPECT_EQ(options->rank, Rank{3});
   EXPECT_EQ(options->job.rank_count, 8u);
   EXPECT_EQ(options->progress, Progress::thread);
+  EXPECT_EQ(options->tls_ca, "/ca.pem");
+  EXPECT_EQ(options->tls_cert, "/worker.pem");
+  EXPECT_EQ(options->tls_key, "/worker.key");
   EXPECT_EQ(options->job.chunk_elements, 16384u);
   EXPECT_EQ(options->join_timeout.count(), 1500);
   EXPECT_EQ(options->wait_timeout.count(), 2500);
