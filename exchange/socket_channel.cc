@@ -53,7 +53,10 @@ class SocketChannel final : public SessionChannel {
     const std::lock_guard lock(mutex_);
     if (inbox_.empty()) {
       // After the end the descriptor stays readable: a waiter must not sleep on a dead channel.
-      if (state_.ok()) base::drain_event(news_.get());
+      if (state_.ok() && has_signalled_) {
+        has_signalled_ = false;
+        base::drain_event(news_.get());
+      }
       return std::nullopt;
     }
     Message message = std::move(inbox_.front());
@@ -83,8 +86,9 @@ class SocketChannel final : public SessionChannel {
   const base::Fd wake_;
   const base::Fd news_;
   mutable std::mutex mutex_;
-  std::vector<Message> outbox_;  // These three under mutex_.
+  std::vector<Message> outbox_;  // These four under mutex_.
   std::deque<Message> inbox_;
+  bool has_signalled_ = false;  // news_ is readable: most calls find nothing, and ask no kernel.
   Status state_;
   std::atomic<bool> is_closing_ = false;
 
@@ -158,10 +162,10 @@ void SocketChannel::give_inbox(std::vector<Message>& messages) {
         peer_timeout_ = milliseconds(welcome->peer_timeout_ms);
       }
       inbox_.push_back(std::move(message));
-      is_news = true;
+      has_signalled_ = is_news = true;
     }
+    if (is_news) base::signal_event(news_.get());
   }
-  if (is_news) base::signal_event(news_.get());
 }
 
 Status SocketChannel::check_silence(base::Instant now) {
