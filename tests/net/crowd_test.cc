@@ -2,10 +2,11 @@
 // Method: one process for each rank on eight machines over one cable to the hub; every result is
 // checked. Also a measurement: PHUB_NET_WORKERS=400 net_crowd_test prints what it took; only broad
 // bounds are asserted, for a busy machine must pass.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
-#include <regex>
 
 #include "base/clock.h"
 #include "tests/net/rack_fixture.h"
@@ -39,14 +40,24 @@ class CrowdTest : public RackFixture {
     const std::string line = ctl.wait_line("    \"total_bytes\": ", kPatience).value_or("0");
     return std::stoull(line.substr(line.find_first_of("0123456789")));
   }
+  // The line that begins so, or the error that came instead.
+  static std::string first_of(Child& worker, const std::string& prefix) {
+    while (true) {
+      const std::string line = worker.wait_line("", seconds(60)).value_or("silent");
+      if (line.starts_with(prefix) || line.starts_with("error") || line == "silent") return line;
+    }
+  }
   double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 };
 
 TEST_F(CrowdTest, TwoHundredWorkersAtOnceAreServedInThePlannedMemory) {
+  // Whatever runs beside this needs its share of the cores to keep its deadlines; this has no
+  // others.
+  ASSERT_EQ(::setpriority(PRIO_PROCESS, 0, 19), 0);
   add_nodes(kNodes);
   const uint32_t count = worker_count();
   http_ = "127.0.0.1:7070";
-  const Child hub = start_hub("tcp://eth0:7077");
+  const Child hub = start_hub("tcp://eth0:7077", {"--peer-timeout", "60s"});
   const uint64_t idle_bytes = memory_of(hub.pid(), "VmRSS");
   const base::Instant start = base::now();
   std::vector<Child> workers;
@@ -55,14 +66,14 @@ TEST_F(CrowdTest, TwoHundredWorkersAtOnceAreServedInThePlannedMemory) {
                                    kRounds, kElements));
   }
   for (Child& worker : workers) {
-    ASSERT_TRUE(worker.wait_line("joined", seconds(60)).has_value());
+    ASSERT_EQ(first_of(worker, "joined"), "joined");
   }
   const uint64_t planned = planned_bytes();
   std::vector<double> times_us;
   for (Child& worker : workers) {
-    const std::string line = worker.wait_line("done", seconds(60)).value_or("done 0");
+    const std::string line = first_of(worker, "done");
+    ASSERT_THAT(line, testing::StartsWith("done"));
     times_us.push_back(std::atof(line.c_str() + 5));
-    EXPECT_GT(times_us.back(), 0) << "rank " << times_us.size() - 1 << ": " << error_of(worker);
   }
   const double wall_s = static_cast<double>((base::now() - start).count()) * 1e-9;
   const uint64_t took = memory_of(hub.pid(), "VmHWM") - idle_bytes;

@@ -77,13 +77,13 @@ class RackFixture : public testing::Test {
     for (size_t rank = 0; rank < workers.size(); ++rank) {
       const std::optional<int> status = workers[rank].wait_exit(kPatience);
       EXPECT_EQ(status, 0) << "rank " << rank << ": "
-                           << workers[rank].wait_line("", milliseconds(1)).value_or("silent")
-                           << workers[rank].wait_line("error", milliseconds(1)).value_or("");
+                           << workers[rank].wait_line("", milliseconds(20)).value_or("silent")
+                           << workers[rank].wait_line("error", milliseconds(20)).value_or("");
     }
   }
   static void expect_rounds(Child& worker) {
     const auto line = worker.wait_line("round", kPatience);
-    EXPECT_TRUE(line.has_value()) << worker.wait_line("", milliseconds(1)).value_or("silent");
+    EXPECT_TRUE(line.has_value()) << worker.wait_line("", milliseconds(20)).value_or("silent");
   }
   // Rounds that began after this call, of workers that go on without end.
   static void expect_new_rounds(Child& worker) {
