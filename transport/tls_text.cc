@@ -133,7 +133,7 @@ std::string tls_failure_text(SSL* ssl, const std::string& refusal) {
   const bool is_hub = SSL_is_server(ssl) == 1;
   const int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
   std::string text = reason_text(reason, is_hub);
-  if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) text = refusal;
+  if (!refusal.empty()) text = refusal;  // However OpenSSL puts it.
   const std::string openssl_text = openssl_error_text();
   return "TLS: " + (text.empty() ? openssl_text : text);
 }
