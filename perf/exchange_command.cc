@@ -273,7 +273,7 @@ class Sweep {
     const uint32_t threads = std::min(one.shards * one.form.hubs, machine_.cores);
     if (one.fabric != "shm") {  // TLS has the bound of what it runs over.
       PHUB_TRY_ASSIGN(std::shared_ptr<TcpRoof> roof,
-                      TcpRoof::create(one.bytes(), one.workers, threads));
+                      TcpRoof::create(one.bytes(), one.workers, threads, one.chunk_bytes));
       return Measure([roof] { return roof->measure_us(); });
     }
     PHUB_TRY_ASSIGN(HubRoof made, HubRoof::create(one.bytes(), one.workers, threads));
