@@ -59,6 +59,7 @@ constexpr std::array kOptions{
     OptionRow{"model", "FILE.csv", "plan: lines of tensor_name,element_count"},
     OptionRow{"elements", "N", "plan: one tensor of N elements"},
     OptionRow{"shards", "N", "plan: shards (default: 1)"},
+    OptionRow{"hubs", "N", "plan: hubs of the job, all alike (default: 1)"},
     OptionRow{"nics", "N", "plan: NICs, spread over the sockets (default: 0)"},
     OptionRow{"sockets", "N", "plan: sockets, a NUMA node each (default: 1)"},
     OptionRow{"type", "TYPE", "plan: fp32, fp16, bf16, fp64, int32 or int64 (default: fp32)"},
@@ -139,6 +140,7 @@ Status read_plan(const po::variables_map& values, CtlPlan& plan) {
   PHUB_TRY(read_number(values, "ranks", 1, kRankCountMax, plan.rank_count));
   PHUB_TRY(read_number(values, "chunk-elements", 64, 4'194'304, plan.chunk_elements));
   PHUB_TRY(read_number(values, "shards", 1, 1024, plan.shards));
+  PHUB_TRY(read_number(values, "hubs", 1, 256, plan.hubs));
   PHUB_TRY(read_number(values, "nics", 0, 64, plan.nics));
   PHUB_TRY(read_number(values, "sockets", 1, 64, plan.sockets));
   PHUB_TRY(read_name(values, "type", DataType::int64, plan.type));

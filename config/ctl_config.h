@@ -45,6 +45,7 @@ struct CtlPlan {
   uint64_t elements = 0;   // one tensor of that many.
   uint32_t rank_count = 0;
   uint32_t shards = 1;
+  uint32_t hubs = 1;  // Each with these shards, NICs and sockets.
   uint32_t nics = 0;
   uint32_t sockets = 1;
   uint32_t chunk_elements = 8192;

@@ -15,8 +15,7 @@ void Control::on_hello(SessionId id, Session& session, exchange::Hello hello) {
   session.hello = std::move(hello);
   session.nonce = exchange::make_nonce();
   session.state = SessionState::challenged;
-  send(id,
-       exchange::Challenge{session.nonce, find(session.hello.job.name) == nullptr});
+  send(id, exchange::Challenge{session.nonce, find(session.hello.job.name) == nullptr});
 }
 
 Status Control::check_hello(const exchange::Hello& hello) const {

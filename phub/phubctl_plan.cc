@@ -31,7 +31,7 @@ std::string_view trimmed(std::string_view text) {
 }
 
 // Shards and NICs in equal, contiguous shares of the sockets, as an appliance is wired.
-HubShape describe_hub(const config::CtlPlan& plan) {
+HubShape describe_hubs(const config::CtlPlan& plan) {
   HubShape hub;
   for (uint32_t i = 0; i < plan.shards; ++i) {
     hub.shards.push_back({i * plan.sockets / plan.shards, static_cast<int>(i)});
@@ -39,7 +39,7 @@ HubShape describe_hub(const config::CtlPlan& plan) {
   for (uint32_t i = 0; i < plan.nics; ++i) {
     hub.nics.push_back({"nic" + std::to_string(i), i * plan.sockets / plan.nics});
   }
-  return hub;
+  return exchange::join_hubs(std::vector<HubShape>(plan.hubs, hub));
 }
 
 Result<std::vector<TensorSpec>> load_model(const config::CtlPlan& plan) {
@@ -82,17 +82,21 @@ std::string nics_of_shard(const ChunkMap& map, uint32_t shard, const HubShape& h
 }
 
 std::string shards_text(const ChunkMap& map, const HubShape& hub) {
-  Table table({">SHARD", ">NUMA", "NIC", ">CHUNKS", ">ELEMENTS"});
+  Table table({exchange::hub_count(hub) == 1 ? ">SHARD" : ">HUB/SHARD", ">NUMA", "NIC", ">CHUNKS",
+               ">ELEMENTS"});
   for (uint32_t shard = 0; shard < map.shard_count(); ++shard) {
-    table.add({std::to_string(shard), std::to_string(hub.shards[shard].numa_node),
-               nics_of_shard(map, shard, hub), std::to_string(map.chunks_of_shard(shard).size()),
+    const uint32_t number = hub.shards[shard].hub;
+    const std::string own = std::to_string(shard - exchange::shards_of(hub, number).first);
+    table.add({exchange::hub_count(hub) == 1 ? own : std::to_string(number) + "/" + own,
+               std::to_string(hub.shards[shard].numa_node), nics_of_shard(map, shard, hub),
+               std::to_string(map.chunks_of_shard(shard).size()),
                std::to_string(map.elements_of_shard(shard))});
   }
   return table.text();
 }
 
 std::string memory_text(const MemoryPlan& shm, const MemoryPlan& other) {
-  Table table({"MEMORY OF THE HUB", ">OVER SHM", ">OVER A NETWORK"});
+  Table table({"MEMORY OF EACH HUB", ">OVER SHM", ">OVER A NETWORK"});
   const auto row = [&](const char* name, uint64_t by_reference, uint64_t copied) {
     table.add({name, print_bytes(by_reference), print_bytes(copied)});
   };
@@ -168,11 +172,12 @@ Result<std::vector<TensorSpec>> parse_model(std::string_view text, const std::st
 
 Result<std::string> plan_text(const config::CtlPlan& plan, bool wants_json) {
   PHUB_TRY_ASSIGN(const std::vector<TensorSpec> tensors, load_model(plan));
-  const HubShape hub = describe_hub(plan);
+  const HubShape hub = describe_hubs(plan);
   PHUB_TRY_ASSIGN(const ChunkMap map, ChunkMap::build(tensors, plan.chunk_elements, hub));
-  const exchange::ShardRange all{0, map.shard_count()};
-  const MemoryPlan shm = exchange::plan_memory(tensors, map, all, plan.rank_count, true);
-  const MemoryPlan other = exchange::plan_memory(tensors, map, all, plan.rank_count, false);
+  const exchange::ShardRange first =
+      exchange::shards_of(hub, 0);  // The fullest: chunks begin there.
+  const MemoryPlan shm = exchange::plan_memory(tensors, map, first, plan.rank_count, true);
+  const MemoryPlan other = exchange::plan_memory(tensors, map, first, plan.rank_count, false);
   const uint64_t elements = count_elements(tensors);
   if (wants_json) return plan_json(map, tensors.size(), elements, shm, other);
 

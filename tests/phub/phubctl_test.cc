@@ -197,6 +197,20 @@ TEST(PhubctlPlanTest, ShardsUseTheNicsOfTheirOwnSocket) {
   EXPECT_EQ(chunks, 100u);
 }
 
+TEST(PhubctlPlanTest, SeveralHubsShareTheModelAndEachPlansItsPart) {
+  const auto slot_bytes = [](const std::string& hubs) {
+    const CtlResult result =
+        run({"plan", "--elements=819200", "--ranks=2", "--shards=2", "--hubs=" + hubs, "--json"});
+    EXPECT_EQ(result.exit, CtlExit::done) << result.error;
+    return nlohmann::json::parse(result.output)["memory_network"]["slot_bytes"].get<uint64_t>();
+  };
+  EXPECT_EQ(slot_bytes("1"), 2u * 819'200 * 4);
+  EXPECT_EQ(slot_bytes("4"), slot_bytes("1") / 4);
+  const CtlResult text = run({"plan", "--elements=819200", "--ranks=2", "--shards=2", "--hubs=4"});
+  EXPECT_THAT(text.output, HasSubstr("8 shards of 4 hubs"));
+  EXPECT_THAT(text.output, HasSubstr("3/1"));
+}
+
 TEST(PhubctlPlanTest, APlanAsJsonAddsUp) {
   const CtlResult result = run({"plan", "--elements=1000000", "--ranks=2", "--shards=8", "--json"});
   const Json document = Json::parse(result.output);
