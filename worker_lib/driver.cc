@@ -120,7 +120,10 @@ size_t Driver::poll_once(Lock& lock, Instant now) {
   const uint64_t news = client_->news();
   if (news != told_news_) {
     told_news_ = news;
-    news_.notify_all();
+    // Most news are of one tensor, while somebody waits for all of them: not worth waking anybody.
+    const bool is_anyone_done = std::any_of(
+        waits_.begin(), waits_.end(), [this](const Wait* wait) { return wait->is_over(*client_); });
+    if (is_anyone_done) news_.notify_all();
   }
   return handled;
 }
