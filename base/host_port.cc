@@ -15,18 +15,17 @@ Result<HostPort> parse(std::string_view text, std::string_view forbidden) {
     return Status(Code::invalid_argument, std::move(message));
   };
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) {
-    return invalid("is not HOST:PORT; want for example 127.0.0.1:7070");
-  }
+  if (colon == std::string_view::npos) return invalid("has no port");
+  if (colon == 0) return invalid("has no host");
   std::string_view host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) {
     host = host.substr(1, host.size() - 2);
   } else if (host.find(':') != std::string_view::npos) {
-    return invalid("has an IPv6 address without brackets; want for example [::1]:7070");
+    return invalid("has an IPv6 address without brackets, as in [::1]:PORT");
   }
   if (host.empty() || host.size() > 255 ||
       host.find_first_of(forbidden) != std::string_view::npos) {
-    return invalid("has no valid host; want for example 127.0.0.1:7070");
+    return invalid("has no valid host");
   }
   const std::string_view digits = text.substr(colon + 1);
   uint16_t port = 0;
@@ -45,8 +44,8 @@ Result<HostPort> parse_listen_host_port(std::string_view text) {
   PHUB_TRY_ASSIGN(HostPort address, parse(text, " []@?#"));
   if (address.host.find('/') != std::string::npos && !is_block(address.host)) {
     return Status(Code::invalid_argument,
-                  "has no block of addresses before the port; want for example "
-                  "10.1.0.0/16:7077 or [fd00::/64]:7077");
+                  "has no block of addresses before the port, such as 10.1.0.0/16:7077 or "
+                  "[fd00::/64]:7077");
   }
   return address;
 }

@@ -52,7 +52,9 @@ constexpr std::array kOptions{
     OptionRow{"wait", "[=TIME]", "drain: return when the hub has ended, or after TIME"},
     OptionRow{"interval", "TIME", "top: from one refresh to the next (default: 1s)"},
     OptionRow{"once", "", "top: print one table and end, as it does into a pipe"},
-    OptionRow{"hub", "URI", "doctor: try to reach the hub at tcp://HOST:PORT or shm:///PATH"},
+    OptionRow{"hub", "URI",
+              "doctor: try to reach the hub, or each of a list, at shm://PATH, tcp://HOST:PORT, "
+              "tls://HOST:PORT or HOST:PORT (default: PHUB_HUB)"},
     OptionRow{"ranks", "N", "create, plan: ranks of the job"},
     OptionRow{"chunk-elements", "N", "create, plan: elements of a chunk (default: 8192)"},
     OptionRow{"secret-file", "FILE", "create: the job's secret (default: the hub makes one)"},
@@ -186,7 +188,8 @@ Status read_addresses(const po::variables_map& values, std::span<const std::stri
   if (http.text.empty()) return Status();
   const Result<base::HostPort> address = base::parse_host_port(http.text);
   if (!address.ok()) {
-    return invalid(http.place + " = " + http.text + " " + address.status().message());
+    return invalid(http.place + " = " + http.text + " " + address.status().message() +
+                   "; want HOST:PORT, for example 127.0.0.1:7070");
   }
   command.http = *address;
   command.is_http_given = true;
@@ -281,7 +284,7 @@ Result<CtlCommand> parse_ctl_command(std::span<const std::string> arguments,
     PHUB_TRY_ASSIGN(command.token, read_token_file(text_of(values, "token-file")));
   }
   if (values.contains("secret-file")) {
-    PHUB_TRY_ASSIGN(command.secret, read_token_file(text_of(values, "secret-file")));
+    PHUB_TRY_ASSIGN(command.secret, read_token_file(text_of(values, "secret-file"), "secret file"));
   }
   if (command.verb == CtlVerb::create && command.plan.rank_count == 0) {
     return invalid("create: give --ranks N");

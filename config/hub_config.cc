@@ -197,9 +197,9 @@ Result<HubConfig> resolve(const Machine& machine, const Settings& settings) {
   PHUB_TRY(check_tls(settings, config));
   const uint32_t ports = config.port_first == 0 ? 0 : config.port_last - config.port_first + 1u;
   if (ports != 0 && ports < config.shards) {
-    return invalid(settings.at("port_range").place + " = " + std::to_string(config.port_first) +
-                   "-" + std::to_string(config.port_last) + " has " + std::to_string(ports) +
-                   " ports, but each of the " + std::to_string(config.shards) +
+    return invalid(settings.at("port_range").place + " = " + settings.at("port_range").value +
+                   " has " + std::to_string(ports) + (ports == 1 ? " port" : " ports") +
+                   ", but each of the " + std::to_string(config.shards) +
                    " shards listens at one of its own; widen it, or use fewer shards");
   }
   const bool are_workers_here = config.listen.find("shm://") != std::string::npos;

@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "base/list.h"
 #include "base/try.h"
 #include "config/network_options.h"
 #include "config/quantity.h"
@@ -56,7 +57,10 @@ Status check_address(std::string_view value) {
   if (scheme != "shm") {
     const Result<base::HostPort> address =
         base::parse_listen_host_port(value.substr(scheme_end + 3));
-    if (!address.ok()) return invalid(" " + address.status().message());
+    if (!address.ok()) {
+      return invalid(" " + address.status().message() + "; want " + std::string(scheme) +
+                     "://HOST:PORT, for example " + std::string(scheme) + "://0.0.0.0:7077");
+    }
   } else {
     const std::string_view path = value.substr(scheme_end + 3);
     if (!path.starts_with('/') || path.ends_with('/')) {
@@ -74,12 +78,8 @@ Status check_address(std::string_view value) {
 
 Status apply_listen(std::string_view value, const Machine&, HubConfig& config) {
   config.listen = value;
-  while (true) {
-    const size_t comma = value.find(',');
-    PHUB_TRY(check_address(value.substr(0, comma)));
-    if (comma == std::string_view::npos) return Status();
-    value.remove_prefix(comma + 1);
-  }
+  for (const std::string& address : base::split_list(value)) PHUB_TRY(check_address(address));
+  return Status();
 }
 
 Status apply_http(std::string_view value, const Machine&, HubConfig& config) {
@@ -88,7 +88,9 @@ Status apply_http(std::string_view value, const Machine&, HubConfig& config) {
     return Status();
   }
   const Result<base::HostPort> address = base::parse_host_port(value);
-  if (!address.ok()) return invalid(" " + address.status().message() + ", or off");
+  if (!address.ok())
+    return invalid(" " + address.status().message() +
+                   "; want HOST:PORT, for example 127.0.0.1:7070, or off");
   config.http = *address;
   return Status();
 }

@@ -1,4 +1,4 @@
-// The operator's token: a secret in a file of its own, so that no process list shows it.
+// The operator's token, or a job's secret: in a file of its own, so that no process list shows it.
 #pragma once
 
 #include <phub/status.h>
@@ -9,7 +9,9 @@ namespace phub::config {
 
 // The first line of the file, 16 to 512 printable characters without spaces.
 // not_found: no such file. permission_denied: unreadable, or readable by others.
-// invalid_argument: too short, too long, or not printable. No message ever holds the token.
-Result<std::string> read_token_file(const std::string& path);
+// invalid_argument: too short, too long, or not printable. No message ever holds the token;
+// they call the file `what`.
+Result<std::string> read_token_file(const std::string& path,
+                                    const std::string& what = "token file");
 
 }  // namespace phub::config

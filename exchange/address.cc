@@ -2,6 +2,7 @@
 
 #include <sys/un.h>
 
+#include "base/list.h"
 #include "base/try.h"
 
 namespace phub::exchange {
@@ -22,7 +23,10 @@ Result<Address> parse_address(std::string_view text) {
   const std::string_view rest = text.substr(colon + 3);
   if (address.fabric == "tcp" || address.fabric == "tls") {
     Result<base::HostPort> host_port = base::parse_host_port(rest);
-    if (!host_port.ok()) return invalid(host_port.status().message());
+    if (!host_port.ok()) {
+      return invalid(host_port.status().message() + "; want " + address.fabric +
+                     "://HOST:PORT, for example " + address.fabric + "://hub:7077");
+    }
     address.host_port = std::move(host_port).value();
     return address;
   }
@@ -42,13 +46,11 @@ Result<Address> parse_address(std::string_view text) {
 
 Result<std::vector<Address>> parse_addresses(std::string_view text) {
   std::vector<Address> addresses;
-  while (true) {
-    const size_t comma = text.find(',');
-    PHUB_TRY_ASSIGN(Address address, parse_address(text.substr(0, comma)));
+  for (const std::string& entry : base::split_list(text)) {
+    PHUB_TRY_ASSIGN(Address address, parse_address(entry));
     addresses.push_back(std::move(address));
-    if (comma == std::string_view::npos) return addresses;
-    text.remove_prefix(comma + 1);
   }
+  return addresses;
 }
 
 std::string to_text(const Address& address) {

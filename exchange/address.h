@@ -24,7 +24,7 @@ struct Address {
 // invalid_argument: no scheme that this build knows, no absolute path, no HOST:PORT; says what is
 // wanted.
 Result<Address> parse_address(std::string_view text);
-// The same for a list with commas between.
+// The same for a list with commas between, and perhaps spaces.
 Result<std::vector<Address>> parse_addresses(std::string_view text);
 std::string to_text(const Address& address);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/list.h"
 #include "base/try.h"
 
 namespace phub::exchange {
@@ -30,13 +31,11 @@ bool is_interface(std::string_view name, std::span<const base::LocalAddress> mac
 Result<std::vector<Address>> parse_listen(std::string_view text,
                                           std::span<const base::LocalAddress> machine) {
   std::vector<Address> addresses;
-  while (true) {
-    const size_t comma = text.find(',');
-    PHUB_TRY_ASSIGN(Address address, parse_one(text.substr(0, comma), machine));
+  for (const std::string& entry : base::split_list(text)) {
+    PHUB_TRY_ASSIGN(Address address, parse_one(entry, machine));
     addresses.push_back(std::move(address));
-    if (comma == std::string_view::npos) return addresses;
-    text.remove_prefix(comma + 1);
   }
+  return addresses;
 }
 
 Result<std::string> parse_advertise(std::string_view text,

@@ -65,6 +65,8 @@ class Control {
 
   // Events of the session layer. `reason` of a close: "connection closed", "silent for 5.0 s".
   void on_open(SessionId session);
+  // Somebody who did not get as far as a session message; the port has said why.
+  void count_refusal() { ++sessions_refused_; }
   void on_message(SessionId session, exchange::Message message);
   void on_close(SessionId session, const Status& reason);
   void on_rank_fault(const RankFault& fault);
@@ -117,6 +119,7 @@ class Control {
   // control_join.cc: hello, proof, welcome.
   void on_hello(SessionId id, Session& session, exchange::Hello hello);
   Status check_hello(const exchange::Hello& hello) const;
+  void turn_away(SessionId id, const exchange::Hello& hello, const Status& status);
   void on_proof(SessionId id, Session& session, const exchange::Proof& proof);
   Result<Job*> job_for(const Session& session, const exchange::Proof& proof);
   Status may_create() const;

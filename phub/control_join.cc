@@ -11,7 +11,7 @@ void Control::on_hello(SessionId id, Session& session, exchange::Hello hello) {
     return refuse(id, Status(Code::failed_precondition, "hello came twice"));
   }
   const Status checked = check_hello(hello);
-  if (!checked.ok()) return refuse(id, checked);
+  if (!checked.ok()) return turn_away(id, hello, checked);
   session.hello = std::move(hello);
   session.nonce = exchange::make_nonce();
   session.state = SessionState::challenged;
@@ -40,14 +40,18 @@ void Control::on_proof(SessionId id, Session& session, const exchange::Proof& pr
     return refuse(id, Status(Code::failed_precondition, "proof without a challenge"));
   }
   Result<Job*> found = job_for(session, proof);
-  if (!found.ok()) return refuse(id, found.status());
+  if (!found.ok()) return turn_away(id, session.hello, found.status());
   Job& job = **found;
   const exchange::Hello& hello = session.hello;
   Member& member = job.members[hello.rank];
   if (member.session != SessionId{0}) {
-    return refuse(id, Status(Code::already_exists,
-                             "job \"" + job.spec.name + "\": " + job.describe(hello.rank) +
-                                 " has joined already; each rank joins once"));
+    const bool is_same = member.process == hello.process && member.host == hello.host;
+    return turn_away(
+        id, hello,
+        Status(Code::already_exists,
+               "job \"" + job.spec.name + "\": " + job.describe(hello.rank) +
+                   " has joined already; each rank joins once" +
+                   (is_same ? "; or PHUB_HUB names this hub twice, by two addresses" : "")));
   }
   if (!job.has_sessions()) job.waiting_since = now_;
   member = Member();
@@ -69,6 +73,16 @@ void Control::on_proof(SessionId id, Session& session, const exchange::Proof& pr
                              static_cast<uint64_t>(options_.peer_timeout.count())});
 }
 
+// As refuse(), of a session that has said who it is.
+void Control::turn_away(SessionId id, const exchange::Hello& hello, const Status& status) {
+  ++sessions_refused_;
+  base::log(base::LogLevel::warning, "session refused: rank " + std::to_string(hello.rank) +
+                                         " (process " + std::to_string(hello.process) + " on " +
+                                         hello.host + "): " + status.to_string());
+  send(id, exchange::Failure{static_cast<uint8_t>(status.code()), status.message()});
+  port_->close(id);
+}
+
 // The job that the hello names, if the proof opens it; created when nobody has before.
 Result<Job*> Control::job_for(const Session& session, const exchange::Proof& proof) {
   const JobSpec& spec = session.hello.job;
@@ -77,7 +91,9 @@ Result<Job*> Control::job_for(const Session& session, const exchange::Proof& pro
   const std::string expected =
       exchange::prove(key, session.nonce, session.hello.nonce, spec.name, session.hello.rank);
   if (!exchange::is_equal_secret(expected, proof.hmac)) {
-    return Status(Code::permission_denied, "wrong secret for job \"" + spec.name + "\"");
+    return Status(Code::permission_denied, "wrong secret for job \"" + spec.name +
+                                               "\"; PHUB_SECRET (or PHUB_SECRET_FILE) of this "
+                                               "rank is not the one that the job was created with");
   }
   if (known == nullptr) {
     PHUB_TRY(may_create());

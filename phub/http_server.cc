@@ -129,9 +129,11 @@ class Routes {
             response);
       }
       if (!is_authorized(request)) {
+        const bool has_token = request.has_header("Authorization");
         answer_error(Status(Code::permission_denied,
-                            request.method + " " + request.path +
-                                ": needs `Authorization: Bearer TOKEN` with the hub's admin token; "
+                            request.method + " " + request.path + ": " +
+                                (has_token ? "this is not the hub's admin token; " : "") +
+                                "needs `Authorization: Bearer TOKEN` with the hub's admin token; "
                                 "phubctl takes it with --token-file"),
                      response);
         response.status = 401;
@@ -190,6 +192,13 @@ class Routes {
     response.set_content(to_json(hub.jobs), kJson);
     return Status();
   }
+  static Status no_such_job(const std::string& name) {
+    return Status(Code::not_found,
+                  "job \"" + name + "\": the hub has no such job; see phubctl jobs");
+  }
+  static Status about_job(const std::string& name, const Status& status) {
+    return status.code() == Code::not_found ? no_such_job(name) : status;
+  }
   Status job(const Request& request, Response& response) {
     const std::string name = request.matches[1];
     PHUB_TRY_ASSIGN(const HubSnapshot hub, admin_.snapshot());
@@ -198,10 +207,7 @@ class Routes {
       response.set_content(to_json(job), kJson);
       return Status();
     }
-    return Status(Code::not_found, "job \"" + name +
-                                       "\": the hub has no such job; GET /v1/jobs "
-                                       "lists " +
-                                       std::to_string(hub.jobs.size()));
+    return no_such_job(name);
   }
   Status map(const Request& request, Response& response) {
     const std::string name = request.matches[1];
@@ -210,14 +216,18 @@ class Routes {
     if (format != "text" && format != "json") {
       return Status(Code::invalid_argument, "format: want text or json");
     }
-    PHUB_TRY_ASSIGN(const std::string text, admin_.map_text(name));
+    const Result<std::string> found = admin_.map_text(name);
+    if (!found.ok()) return about_job(name, found.status());
+    const std::string& text = *found;
     const bool is_json = format == "json";
     response.set_content(is_json ? map_to_json(name, text) : text, is_json ? kJson : kText);
     return Status();
   }
   Status late(const Request& request, Response& response) {
     const std::string name = request.matches[1];
-    PHUB_TRY_ASSIGN(const std::vector<LateSnapshot> late, admin_.late(name));
+    const Result<std::vector<LateSnapshot>> found = admin_.late(name);
+    if (!found.ok()) return about_job(name, found.status());
+    const std::vector<LateSnapshot>& late = *found;
     response.set_content(to_json(name, late), kJson);
     return Status();
   }
@@ -230,7 +240,8 @@ class Routes {
   }
   Status remove(const Request& request, Response& response) {
     const std::string name = request.matches[1];
-    PHUB_TRY(admin_.remove_job(name, "removed by the operator"));
+    const Status removed = admin_.remove_job(name, "removed by the operator");
+    if (!removed.ok()) return about_job(name, removed);
     response.set_content(done_to_json("removed job " + name), kJson);
     return Status();
   }

@@ -60,9 +60,13 @@ Json ranks_of(const JobSnapshot& job) {
 Json summary_of(const JobSnapshot& job) {
   const auto ready = std::count_if(job.ranks.begin(), job.ranks.end(),
                                    [](const auto& rank) { return rank.state == RankState::ready; });
+  const auto joined = std::count_if(job.ranks.begin(), job.ranks.end(), [](const auto& rank) {
+    return rank.state == RankState::ready || rank.state == RankState::joining;
+  });
   return {{"name", job.name},
           {"state", to_string(job.state)},
           {"rank_count", job.rank_count},
+          {"ranks_joined", joined},
           {"ranks_ready", ready},
           {"epoch", job.epoch},
           {"tensor_count", job.tensor_count},

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "base/list.h"
 #include "config/hub_config.h"
 #include "phub/doctor/checks.h"
 #include "phub/doctor/report.h"
@@ -25,6 +26,18 @@ doctor::Door knock(const config::CtlCommand& command) {
   return door;
 }
 
+// Each of a job's hubs is in the worker's way.
+void probe_hubs(const std::string& list, doctor::Facts& facts) {
+  for (const std::string& uri : base::split_list(list)) {
+    doctor::HubProbe probe = doctor::probe_hub(uri, kProbePatience);
+    if (facts.hub.reach == doctor::Reach::not_asked) {
+      facts.hub = std::move(probe);
+    } else {
+      facts.other_hubs.push_back(std::move(probe));
+    }
+  }
+}
+
 }  // namespace
 
 CtlResult run_doctor(const config::CtlCommand& command) {
@@ -33,7 +46,7 @@ CtlResult run_doctor(const config::CtlCommand& command) {
   facts.sessions_max = config::HubConfig().sessions_max;
   doctor::read_files("", facts);
   doctor::try_machine(facts);
-  if (!command.hub.empty()) facts.hub = doctor::probe_hub(command.hub, kProbePatience);
+  if (!command.hub.empty()) probe_hubs(command.hub, facts);
   facts.door = knock(command);
 
   std::vector<doctor::Finding> findings = doctor::examine(facts);

@@ -24,6 +24,14 @@ struct Drain {
   std::string waits_for;
 };
 
+// Ranks that are on their way into the job, if there are any.
+std::string joined_text(const Json& job) {
+  const auto joined = job.at("ranks_joined").get<uint64_t>();
+  return joined == job.at("ranks_ready").get<uint64_t>()
+             ? ""
+             : ", " + std::to_string(joined) + " joined";
+}
+
 std::string jobs_text(const Json& jobs) {
   if (jobs.empty()) return "its last words";
   std::string text = std::to_string(jobs.size()) + (jobs.size() == 1 ? " job:" : " jobs:");
@@ -31,7 +39,7 @@ std::string jobs_text(const Json& jobs) {
     const Json& job = jobs[i];
     text += std::string(i == 0 ? " " : ", ") + printable(job.at("name").get<std::string>()) + " (" +
             job.at("state").get<std::string>() + ", " + job.at("ranks_ready").dump() + " of " +
-            job.at("rank_count").dump() + " ranks)";
+            job.at("rank_count").dump() + " ranks ready" + joined_text(job) + ")";
   }
   if (jobs.size() > kJobsNamed) {
     text += " and " + std::to_string(jobs.size() - kJobsNamed) + " more";

@@ -79,7 +79,7 @@ std::string shards_text(const Json& shards) {
 
 std::string jobs_text(const Json& jobs) {
   if (jobs.empty()) return "no jobs\n";
-  Table table({"JOB", "STATE", ">RANKS", ">EPOCH", ">TENSORS", ">ELEMENTS", ">CHUNKS", ">MAX/MEAN",
+  Table table({"JOB", "STATE", ">READY", ">EPOCH", ">TENSORS", ">ELEMENTS", ">CHUNKS", ">MAX/MEAN",
                ">ROUNDS", ">MEMORY", "LAST FAILURE"});
   for (const Json& job : jobs) {
     const std::string failure = text_of(job, "last_failure");

@@ -196,6 +196,11 @@ void SessionServer::on_readable(SessionId id, base::Instant now) {
     send(id, {exchange::Failure{static_cast<uint8_t>(status.code()), status.message()}, {}});
     if (!connections_.contains(id)) return;
   }
+  if (status.code() == Code::permission_denied && !connection.is_trusted) {  // TLS says no.
+    const std::string peer = transport::to_text(transport::peer_of(connection.stream.fd()));
+    base::log(base::LogLevel::warning, "session refused from " + peer + ": " + status.message());
+    control_->count_refusal();
+  }
   drop(id, status);
 }
 

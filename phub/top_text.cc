@@ -45,7 +45,7 @@ std::string late_text(const TopSample::Late& late) {
 
 std::string jobs_text(const TopSample& sample, const TopRates& rates) {
   if (sample.jobs.empty()) return "no jobs\n";
-  Table table({"JOB", "STATE", ">RANKS", ">EPOCH", ">ROUNDS/S", ">IN/S", ">OUT/S", "LATE"});
+  Table table({"JOB", "STATE", ">READY", ">EPOCH", ">ROUNDS/S", ">IN/S", ">OUT/S", "LATE"});
   for (size_t i = 0; i < sample.jobs.size(); ++i) {
     const TopSample::Job& job = sample.jobs[i];
     const std::optional<JobRates>& rate = rates.jobs[i];

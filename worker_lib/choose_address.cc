@@ -24,10 +24,12 @@ Result<base::HostPort> parse_auto(std::string_view text) {
   const std::string_view rest = text.starts_with(kAuto) ? text.substr(kAuto.size()) : text;
   Result<base::HostPort> place = base::parse_host_port(rest);
   if (place.ok() && place->port != 0) return place;
-  return Status(Code::invalid_argument,
-                "hub address \"" + std::string(text) + "\" " +
-                    (place.ok() ? "has port 0; want the hub's" : place.status().message()) +
-                    "; want shm://PATH, tcp://HOST:PORT, or HOST:PORT to choose between them");
+  return Status(
+      Code::invalid_argument,
+      "hub address \"" + std::string(text) + "\" " +
+          (place.ok() ? "has port 0" : place.status().message()) +
+          "; want shm://PATH, tcp://HOST:7077, tls://HOST:7077, or HOST:7077 to choose between "
+          "the first two");
 }
 
 bool is_auto(std::string_view text) {
@@ -41,6 +43,16 @@ std::chrono::milliseconds random_pause() {
   return std::chrono::milliseconds(50 + byte);
 }
 
+// Whoever listens there speaks otherwise. What is said of TLS needs no guess.
+Status no_hub(const Status& status, const base::HostPort& place) {
+  const bool is_tls = status.message().find("TLS") != std::string::npos;
+  return Status(status.code(), base::to_text(place) +
+                                   " does not answer as a hub: " + status.message() +
+                                   (is_tls ? ""
+                                           : "; is this the port of phubd's --listen, not of "
+                                             "--http?"));
+}
+
 // Asks until the hub has time for an answer.
 Result<exchange::ProbeAnswer> ask(const base::HostPort& place, const std::string& nonce,
                                   base::Instant deadline) {
@@ -48,7 +60,7 @@ Result<exchange::ProbeAnswer> ask(const base::HostPort& place, const std::string
     PHUB_TRY_ASSIGN(base::Fd socket, transport::connect_tcp(place, deadline));
     auto answer = exchange::probe_hub(std::move(socket), nonce, deadline);
     if (!answer.ok()) {
-      return answer.status().with_context(base::to_text(place) + " does not answer as a hub");
+      return no_hub(answer.status(), place);
     }
     const bool is_busy = answer->refusal.code() == Code::resource_exhausted;
     const std::chrono::milliseconds pause = random_pause();

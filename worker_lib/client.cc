@@ -14,6 +14,13 @@ constexpr std::chrono::microseconds kSessionPollInterval{100};
 // better, a little later.
 constexpr std::chrono::milliseconds kReasonGrace{500};
 
+// A hub that gave this rank up said so, but a rank that slept may find the connection gone first.
+std::string guess(const Status& end) {
+  if (end.message().find("closed by the peer") == std::string::npos) return "";
+  return "; the hub has ended, or has given this rank up (silent longer than its peer_timeout): "
+         "see its log";
+}
+
 }  // namespace
 
 std::string_view to_string(State state) {
@@ -103,7 +110,9 @@ size_t Client::poll_hub(uint32_t index, Instant now) {
     exchange::Left left;
     on(index, left);  // The hub let go before it said so: gone is gone.
   } else {
-    fail(Status(Code::unavailable, "hub " + hub.address + ": " + alive.message()), index);
+    // A hub that gave this rank up said so into a socket that may be gone by now.
+    fail(Status(Code::unavailable, "hub " + hub.address + ": " + alive.message() + guess(alive)),
+         index);
   }
   return handled + 1;
 }

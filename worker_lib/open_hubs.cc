@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/try.h"
 #include "exchange/socket_channel.h"
 #include "transport/open.h"
@@ -58,14 +59,8 @@ Result<uint32_t> fabric_for(const exchange::Address& address, const TlsOfHub& tl
 }  // namespace
 
 Result<std::vector<std::string>> split_hubs(std::string_view list) {
-  std::vector<std::string> hubs;
-  while (true) {
-    const size_t comma = std::min(list.find(','), list.size());
-    hubs.emplace_back(list.substr(0, comma));
-    PHUB_TRY(check_hub_address(hubs.back()));
-    if (comma == list.size()) break;
-    list.remove_prefix(comma + 1);
-  }
+  std::vector<std::string> hubs = base::split_list(list);
+  for (const std::string& hub : hubs) PHUB_TRY(check_hub_address(hub));
   if (hubs.size() <= exchange::kHubCountMax) return hubs;
   return Status(Code::invalid_argument, std::to_string(hubs.size()) +
                                             " hubs are listed; a job has at most " +

@@ -30,8 +30,11 @@ Status check_job(const JobSpec& job) {
   }
   const std::string shown = "job \"" + job.name + "\": ";
   if (job.rank_count == 0) {
-    return invalid(shown + "rank_count is 0; set it, or PHUB_SIZE, to 1 to " +
-                   std::to_string(kRankCountMax));
+    return invalid(
+        shown +
+        "rank_count is 0: PHUB_RANK and PHUB_SIZE are not set; start under mpirun, srun, "
+        "torchrun, or set both (or rank_count, 1 to " +
+        std::to_string(kRankCountMax) + ")");
   }
   if (job.rank_count > kRankCountMax) {
     return invalid(shown + "rank_count = " + std::to_string(job.rank_count) + "; use at most " +

@@ -34,6 +34,12 @@ std::span<const Check> all_checks() { return kChecks; }
 std::vector<Finding> examine(const Facts& facts) {
   std::vector<Finding> findings;
   for (const Check check : kChecks) findings.push_back(check(facts));
+  for (const HubProbe& hub : facts.other_hubs) {
+    Facts seen_there = facts;
+    seen_there.hub = hub;
+    findings.push_back(check_hub(seen_there));
+    findings.push_back(check_path(seen_there));
+  }
   return findings;
 }
 

@@ -14,6 +14,7 @@ using Check = Finding (*)(const Facts& facts);
 
 // In the order of the report.
 std::span<const Check> all_checks();
+// The findings of all checks, then those about other hubs.
 std::vector<Finding> examine(const Facts& facts);
 
 // checks_memory.cc

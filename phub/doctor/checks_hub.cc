@@ -15,7 +15,20 @@ std::string ms_text(double us) {
   return text.data();
 }
 
-bool is_over_tcp(const HubProbe& probe) { return probe.uri.starts_with("tcp://"); }
+bool is_local(const HubProbe& probe) { return probe.uri.starts_with("shm://"); }
+bool is_over_tls(const HubProbe& probe) { return probe.uri.starts_with("tls://"); }
+
+// Without its scheme.
+std::string place_of(const HubProbe& probe) {
+  const size_t scheme_end = probe.uri.find("://");
+  return scheme_end == std::string::npos ? probe.uri : probe.uri.substr(scheme_end + 3);
+}
+
+std::string fix_of_refused(const HubProbe& probe) {
+  if (is_local(probe)) return "the socket is left over: start phubd --listen " + probe.uri;
+  return std::string("start phubd --listen ") + (is_over_tls(probe) ? "tls" : "tcp") +
+         "://0.0.0.0:PORT there; one that listens on 127.0.0.1 is not reached from elsewhere";
+}
 
 // Why the hub was not reached, and what to do about each.
 struct Obstacle {
@@ -27,8 +40,10 @@ Obstacle obstacle_of(const HubProbe& probe) {
   const std::string reason = probe.reason.empty() ? "" : ": " + probe.reason;
   switch (probe.reach) {
     case Reach::bad_address:
-      return {reason.empty() ? "not an address" : probe.reason,
-              "--hub tcp://HOST:PORT or --hub shm:///PATH, as phubd --listen has it"};
+      return {
+          reason.empty() ? "not an address" : probe.reason,
+          "--hub shm://PATH, tcp://HOST:PORT, tls://HOST:PORT or HOST:PORT, as phubd --listen has "
+          "it"};
     case Reach::unknown_host:
       return {"the name is not known" + reason,
               "getent hosts NAME; use the address, or add it to "
@@ -39,21 +54,21 @@ Obstacle obstacle_of(const HubProbe& probe) {
     case Reach::denied:
       return {"not allowed" + reason, "run as the hub's user or as root; or use tcp://"};
     case Reach::refused:
-      return {"refused: the host answers, but nobody listens",
-              is_over_tcp(probe)
-                  ? "start phubd --listen tcp://0.0.0.0:PORT there; one that listens on 127.0.0.1 "
-                    "is not reached from elsewhere"
-                  : "the socket is left over: start phubd --listen " + probe.uri};
+      return {"refused: the host answers, but nobody listens", fix_of_refused(probe)};
     case Reach::unreachable:
       return {"unreachable" + reason, "ip route get HOST; look at address, cable and gateway"};
     case Reach::timed_out:
       return {"no answer in time",
               "is the host up (ping)? open the port in its firewall, and the "
-              "shards' ports, which the hub chooses"};
+              "shards' ports, which are phubd's port_range, or any free ones"};
     case Reach::not_a_hub:
+      if (reason.find("tls://") != std::string::npos) {
+        return {"speaks TLS" + reason, "--hub tls://" + place_of(probe)};
+      }
       return {"somebody accepts, but it is no hub of this protocol" + reason,
               "is it the port of --listen (not of --http)? compare phubctl version on both"};
     case Reach::not_asked:
+    case Reach::not_greeted:
     case Reach::greeted:
       break;
   }
@@ -76,10 +91,15 @@ const Interface* interface_of(const Facts& facts, const std::string& address) {
 
 Finding check_hub(const Facts& facts) {
   const HubProbe& probe = facts.hub;
-  Finding finding{"hub", Verdict::skipped, "give --hub tcp://HOST:PORT or --hub shm:///PATH", ""};
+  Finding finding{"hub", Verdict::skipped,
+                  "give --hub, or PHUB_HUB: shm://PATH, tcp://HOST:PORT or tls://HOST:PORT", ""};
   if (probe.reach == Reach::not_asked) return finding;
-  finding.seen =
-      probe.uri + (probe.peer.empty() || !is_over_tcp(probe) ? "" : " (" + probe.peer + ")");
+  finding.seen = probe.uri + (probe.peer.empty() || is_local(probe) ? "" : " (" + probe.peer + ")");
+  if (probe.reach == Reach::not_greeted) {
+    finding.seen +=
+        ": accepts connections; TLS is not tried here, start a worker to prove certificates";
+    return finding;
+  }
   if (probe.reach != Reach::greeted) {
     const Obstacle obstacle = obstacle_of(probe);
     finding.verdict = Verdict::problem;
@@ -108,7 +128,7 @@ Finding check_path(const Facts& facts) {
   Finding finding{"path to the hub", Verdict::skipped, "no hub reached over TCP", ""};
   if (!probe.path_mtu) return finding;
   const std::string mtu = std::to_string(*probe.path_mtu);
-  finding.seen = "MTU " + mtu;
+  finding.seen = (facts.other_hubs.empty() ? "" : probe.uri + ": ") + "MTU " + mtu;
   if (probe.segment_bytes) {
     finding.seen += ", segments of " + std::to_string(*probe.segment_bytes) + " bytes";
   }

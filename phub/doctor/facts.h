@@ -86,6 +86,7 @@ struct Facts {
   std::optional<Attempt> kernel_tls;
 
   HubProbe hub;
+  std::vector<HubProbe> other_hubs;  // Of a list: those behind the first.
   Door door;
 };
 

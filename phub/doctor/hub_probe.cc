@@ -115,12 +115,20 @@ void greet(base::Fd socket, base::Instant deadline, HubProbe& probe) {
   probe.reason = answer->refusal.message();
 }
 
+// As parse_address, and the forms for which a worker asks over TCP.
+Result<exchange::Address> address_of(const std::string& uri) {
+  constexpr std::string_view kAuto = "auto://";
+  if (uri.starts_with(kAuto)) return exchange::parse_address("tcp://" + uri.substr(kAuto.size()));
+  const bool has_scheme = uri.find("://") != std::string::npos;
+  return exchange::parse_address(has_scheme ? uri : "tcp://" + uri);
+}
+
 }  // namespace
 
 HubProbe probe_hub(const std::string& uri, std::chrono::milliseconds patience) {
   HubProbe probe;
   probe.uri = uri;
-  const auto address = exchange::parse_address(uri);
+  const Result<exchange::Address> address = address_of(uri);
   if (!address.ok()) {
     probe.reach = Reach::bad_address;
     probe.reason = address.status().message();
@@ -132,8 +140,7 @@ HubProbe probe_hub(const std::string& uri, std::chrono::milliseconds patience) {
   if (!socket.valid()) return probe;
   const auto copy = socket.duplicate();  // The path is asked after the greeting, which measured it.
   if (address->is_encrypted()) {
-    probe.reach = Reach::greeted;  // Certificates are for workers to show: PHUB_TLS_CA and so on.
-    probe.hub = "something that accepts connections, not asked over TLS";
+    probe.reach = Reach::not_greeted;
   } else {
     greet(std::move(socket), base::now() + patience, probe);
   }

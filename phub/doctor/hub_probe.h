@@ -20,6 +20,7 @@ enum class Reach : uint8_t {
   unreachable,   // No route.
   timed_out,     // Silence: the host is off, or a firewall drops.
   not_a_hub,     // Somebody accepts, but does not speak the session's protocol of this version.
+  not_greeted,   // tls: somebody accepts. Certificates are for workers to show.
   greeted,
 };
 
@@ -45,7 +46,8 @@ struct HubProbe {
   FullDatagram full_datagram = FullDatagram::not_sent;
 };
 
-// Takes at most about `patience`, and what the resolver takes.
+// `uri`: of one hub, as workers write it; HOST:PORT and auto:// are asked over TCP, as workers
+// first do. Takes at most about `patience`, and what the resolver takes.
 HubProbe probe_hub(const std::string& uri, std::chrono::milliseconds patience);
 
 // path_probe.cc: fills own_address, path_mtu, segment_bytes, round_trip_us and full_datagram of a

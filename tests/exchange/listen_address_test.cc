@@ -26,6 +26,7 @@ TEST(ListenAddressTest, InterfacesAndBlocksBecomeAddresses) {
   EXPECT_EQ(listen("tcp://eth1:7077"), "tcp://10.1.0.7:7077 ");
   EXPECT_EQ(listen("shm:///a.sock,tcp://10.0.0.0/16:1,tcp://[fd01::/64]:0"),
             "shm:///a.sock tcp://10.0.0.7:1 tcp://[fd01::7]:0 ");
+  EXPECT_EQ(listen("shm:///a.sock, tcp://eth1:1 "), "shm:///a.sock tcp://10.1.0.7:1 ");
   EXPECT_EQ(listen("tcp://0.0.0.0:7077,tcp://[::]:7078"), "tcp://0.0.0.0:7077 tcp://[::]:7078 ");
 }
 

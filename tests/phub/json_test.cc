@@ -23,6 +23,7 @@ TEST(JsonTest, AStatusHoldsHubShardsAndJobs) {
   EXPECT_EQ(document["shards"][0]["core"], 3);
   ASSERT_EQ(document["jobs"].size(), 1u);
   EXPECT_EQ(document["jobs"][0]["ranks_ready"], 1);
+  EXPECT_TRUE(document["jobs"][0].contains("ranks_joined"));
   EXPECT_EQ(document["jobs"][0]["rank_count"], 2);
 }
 

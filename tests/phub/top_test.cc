@@ -56,7 +56,7 @@ TEST(TopTest, ThePageIsExactlyThis) {
             "phubd 0.1.0 on node7, AVX2, up 14.5 s, serving\n"
             "memory 1 GiB of 8 GiB, jobs 1 of 64, in 3.21 GB/s, out 830 kB/s\n"
             "\n"
-            "JOB     STATE    RANKS  EPOCH  ROUNDS/S     IN/S   OUT/S  LATE\n"
+            "JOB     STATE    READY  EPOCH  ROUNDS/S     IN/S   OUT/S  LATE\n"
             "resnet  running    1/2      1      10.0  3.21 GB  830 kB  rank 1 for 3.2 s on "
             "fc1.weight\n"
             "\n"

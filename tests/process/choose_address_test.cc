@@ -159,6 +159,7 @@ TEST_F(ChooseAddressTest, WhatIsNoHubIsSaidToBeNone) {
   const Pretender web({"HTTP/1.1 400 Bad Request\r\n\r\n"});
   EXPECT_THAT(chosen(web.place()), HasSubstr("does not answer as a hub"));
   EXPECT_THAT(chosen(web.place()), HasSubstr("another protocol"));
+  EXPECT_THAT(chosen(web.place()), HasSubstr("phubd's --listen, not of --http?"));
   const Pretender silent({""});
   const auto late = choose_address(silent.place(), base::now() + milliseconds(50));
   EXPECT_EQ(late.status().code(), Code::timed_out);

@@ -123,6 +123,9 @@ TEST_F(DoctorProcessTest, TheProgramReportsAndItsExitStatusSaysWhetherThereIsAPr
     }
   }
   EXPECT_TRUE(has_hub);
+  const hub::CtlResult both = ctl({"doctor", "--hub", "shm://" + path_ + ", " + tcp_.substr(6)});
+  EXPECT_THAT(both.output, HasSubstr("hub               shm://" + path_ + ": phubd"));
+  EXPECT_THAT(both.output, HasSubstr(tcp_.substr(6) + " (" + tcp_.substr(6) + "): phubd"));
   const hub::CtlResult bad = ctl({"doctor", "--hub", "shm:///nonexistent/phub.sock"});
   EXPECT_EQ(bad.exit, hub::CtlExit::refused);
   EXPECT_THAT(bad.output, HasSubstr("fix: start phubd --listen shm:///nonexistent/phub.sock"));

@@ -136,7 +136,7 @@ TEST_F(ReloadTest, DrainWaitsForTheJobsAndCanBeCancelled) {
   for (Child& worker : workers) ASSERT_TRUE(worker.wait_line("round", seconds(20)).has_value());
   const hub::CtlResult impatient = ctl({"drain", "--wait=300ms"});
   EXPECT_EQ(impatient.exit, CtlExit::timed_out) << impatient.output;
-  EXPECT_THAT(impatient.error, HasSubstr("1 job: job (running, 2 of 2 ranks)"));
+  EXPECT_THAT(impatient.error, HasSubstr("1 job: job (running, 2 of 2 ranks ready)"));
   EXPECT_EQ(status()["is_draining"], true);
   EXPECT_THAT(ctl({"metrics"}).output, HasSubstr("phub_draining 1"));
 

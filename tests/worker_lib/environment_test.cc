@@ -55,6 +55,14 @@ TEST(EnvironmentTest, WithoutVariablesTheDefaultsHold) {
   EXPECT_EQ(options->progress, Progress::automatic);
 }
 
+TEST(EnvironmentTest, HubsMayHaveSpacesBetweenAndAreRefusedInAWorkersWords) {
+  EXPECT_TRUE(read({{"PHUB_HUB", "tcp://hub0:7077, hub1:7077"}}).ok());
+  EXPECT_THAT(read({{"PHUB_HUB", "hub0:7077, hub1"}}).status().message(),
+              HasSubstr("\"hub1\" has no port; want shm://PATH, tcp://HOST:7077"));
+  EXPECT_THAT(read({{"PHUB_HUB", "tcp://hub0"}}).status().message(),
+              HasSubstr("has no port; want tcp://HOST:PORT, for example tcp://hub:7077"));
+}
+
 TEST(EnvironmentTest, EveryVariableOfPHubIsRead) {
   const auto options = read({{"PHUB_HUB", "shm:///run/hub.sock"},
                              {"PHUB_JOB", "resnet"},

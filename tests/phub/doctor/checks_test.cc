@@ -224,6 +224,33 @@ TEST(DoctorTest, EveryWayNotToReachAHubIsAProblemWithAFixOfItsOwn) {
   EXPECT_THAT(check_hub(facts).fix, HasSubstr("start phubd --listen shm:///tmp/phub.sock"));
 }
 
+TEST(DoctorTest, EachHubOfAListIsJudged) {
+  Facts facts = fit_machine();
+  facts.other_hubs.push_back(facts.hub);
+  facts.other_hubs[0].uri = "tcp://10.0.0.10:7077";
+  facts.other_hubs[0].reach = Reach::refused;
+  const std::vector<Finding> findings = examine(facts);
+  ASSERT_EQ(findings.size(), all_checks().size() + 2);
+  const Finding& other = findings[all_checks().size()];
+  EXPECT_EQ(other.verdict, Verdict::problem);
+  EXPECT_THAT(other.seen, HasSubstr("tcp://10.0.0.10:7077"));
+  EXPECT_THAT(check_path(facts).seen, HasSubstr("tcp://10.0.0.9:7077: MTU"));
+}
+
+TEST(DoctorTest, OverTlsNothingIsProvedAndTheFixNamesTls) {
+  Facts facts = fit_machine();
+  facts.hub.uri = "tls://10.0.0.9:7077";
+  facts.hub.reach = Reach::not_greeted;
+  EXPECT_EQ(check_hub(facts).verdict, Verdict::skipped);
+  EXPECT_THAT(check_hub(facts).seen, HasSubstr("TLS is not tried here"));
+  facts.hub.reach = Reach::refused;
+  EXPECT_THAT(check_hub(facts).fix, HasSubstr("start phubd --listen tls://0.0.0.0:PORT"));
+  facts.hub.uri = "tcp://10.0.0.9:7077";
+  facts.hub.reach = Reach::not_a_hub;
+  facts.hub.reason = "the peer speaks TLS; connect to it by tls://, not tcp://";
+  EXPECT_EQ(check_hub(facts).fix, "--hub tls://10.0.0.9:7077");
+}
+
 TEST(DoctorTest, TheReportIsExactlyThis) {
   const std::vector<Finding> findings{{"cores", Verdict::ok, "8", ""},
                                       {"locked memory", Verdict::warning, "64 KiB", "ulimit -l"},
