@@ -60,8 +60,15 @@ def roff(text):
     return "\\&" + text if text.startswith(".") else text
 
 
+def sentence(about):
+    """With a capital, unless the text begins with values that are typed as they stand."""
+    if re.match(r"[a-z0-9_]+(, [a-z0-9_]+)+($| \()", about):
+        return roff(about) + "."
+    return roff(about[0].upper() + about[1:]) + "."
+
+
 def paragraph(head, about):
-    return f".TP\n{head}\n{roff(about[0].upper() + about[1:])}."
+    return f".TP\n{head}\n{sentence(about)}"
 
 
 def option_paragraph(option):

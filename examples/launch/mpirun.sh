@@ -8,13 +8,19 @@
 set -euo pipefail
 source "$(dirname "$0")/hub.sh"
 
+usage() {
+  echo "usage: $0 RANKS [MPIRUN OPTION]... -- PROGRAM [ARGUMENT]..." >&2
+  exit 2
+}
+(( $# > 0 )) || usage
 ranks=$1
 shift
 options=()
-while [[ $1 != -- ]]; do
+while (( $# > 0 )) && [[ $1 != -- ]]; do
   options+=("$1")
   shift
 done
+(( $# > 1 )) || usage
 shift
 
 start_hub

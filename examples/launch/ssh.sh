@@ -9,6 +9,10 @@
 set -euo pipefail
 source "$(dirname "$0")/hub.sh"
 
+if (( $# < 2 )); then
+  echo "usage: $0 \"HOST...\" PROGRAM [ARGUMENT]..." >&2
+  exit 2
+fi
 read -r -a hosts <<<"$1"
 shift
 start_hub

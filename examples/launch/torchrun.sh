@@ -9,12 +9,16 @@
 set -euo pipefail
 source "$(dirname "$0")/hub.sh"
 
+if (( $# < 2 )); then
+  echo "usage: NODES=N NODE_RANK=I MASTER_ADDR=HOST $0 WORKERS_PER_NODE PROGRAM [ARGUMENT]..." >&2
+  exit 2
+fi
 : "${PHUB_SECRET:=$(cat "${PHUB_SECRET_FILE:-/dev/null}")}"
 : "${PHUB_SECRET:?set it, or PHUB_SECRET_FILE, to the same on every node}"
 unset PHUB_SECRET_FILE
 export PHUB_SECRET
 export MASTER_ADDR=${MASTER_ADDR:-127.0.0.1} HUB_PORT=${HUB_PORT:-7077}
-export HUB_HOST=$MASTER_ADDR PHUB_HUB=tcp://$MASTER_ADDR:$HUB_PORT
+export HUB_HOST=$MASTER_ADDR PHUB_HUB=$MASTER_ADDR:$HUB_PORT
 per_node=$1
 shift
 
