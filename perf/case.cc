@@ -138,6 +138,7 @@ std::vector<Flag> case_flags() {
       {"size", "bytes of one flat tensor, instead of a model", ""},
       {"workers", "ranks", "2"},
       {"shards", "hub cores; 0: one per core", "0"},
+      {"tcp-streams", "connections of each link over tcp or tls", "1"},
       {"chunk-bytes", "bytes of a chunk", "32KiB"},
       {"dtype", "fp32, fp16, bf16, fp64, int32, int64", "fp32"},
       {"op", "sum, mean, min, max, product", "sum"},
@@ -151,6 +152,7 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> sizes, arguments.byte_sizes("size"));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> workers, arguments.numbers("workers", 1, 1024));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> shards, arguments.numbers("shards", 0, 1024));
+  PHUB_TRY_ASSIGN(const std::vector<uint64_t> streams, arguments.numbers("tcp-streams", 1, 16));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> chunks, arguments.byte_sizes("chunk-bytes"));
   std::vector<std::string> models = arguments.list("model");
   if (models.empty() == sizes.empty()) {
@@ -178,6 +180,8 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
          const uint64_t cores = base::allowed_cores().size();
          one.shards = static_cast<uint32_t>(n == 0 ? cores : n);
        })},
+      {as_texts(streams),
+       number_setter([](Case& one, uint64_t n) { one.tcp_streams = static_cast<uint32_t>(n); })},
       {as_texts(chunks), number_setter([](Case& one, uint64_t n) { one.chunk_bytes = n; })},
       {models.empty() ? as_texts(sizes) : models, models.empty() ? set_size : set_model},
   };
@@ -205,6 +209,7 @@ std::vector<std::string> to_words(const Case& one) {
   add("fabric", one.fabric);
   add("workers", std::to_string(one.workers));
   add("shards", std::to_string(one.shards));
+  add("tcp-streams", std::to_string(one.tcp_streams));
   add("chunk-bytes", std::to_string(one.chunk_bytes));
   add("dtype", std::string(to_string(one.type)));
   add("op", std::string(to_string(one.op)));

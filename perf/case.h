@@ -21,6 +21,7 @@ struct Case {
   OptimizerOptions optimizer;
   uint32_t workers = 2;
   uint32_t shards = 1;
+  uint32_t tcp_streams = 1;  // Connections of each link over tcp or tls.
   uint64_t chunk_bytes = 32768;
   std::string stores = "auto";       // As phubd spells it.
   std::string profile;               // The file of compute_us; empty: zero-compute.
