@@ -41,6 +41,12 @@ Status check(const Case& one) {
     return Status(Code::invalid_argument, "--op = product: verified for at most " +
                                               std::to_string(kProductRanksMax) + " workers");
   }
+  if (one.form.is_colocated && (one.form.hubs > one.workers || one.fabric == "shm")) {
+    return Status(Code::invalid_argument,
+                  "--colocated with " + std::to_string(one.form.hubs) + " hubs, " +
+                      std::to_string(one.workers) + " workers and fabric " + one.fabric +
+                      ": want at most one hub per worker, and tcp or tls between them");
+  }
   const bool is_floating =
       one.type != DataType::fp64 && one.type != DataType::int32 && one.type != DataType::int64;
   if (one.optimizer.kind != OptimizerKind::none && !is_floating) {
@@ -137,7 +143,9 @@ std::vector<Flag> case_flags() {
       {"model", "tables of perf/models, or paths with a '/'", ""},
       {"size", "bytes of one flat tensor, instead of a model", ""},
       {"workers", "ranks", "2"},
-      {"shards", "hub cores; 0: one per core", "0"},
+      {"hubs", "hubs of the job; 0: one per worker", "1"},
+      {"colocated", "hub i on worker i's host: over shared memory for it alone", "", true},
+      {"shards", "cores of each hub; 0: all cores, shared out to the hubs", "0"},
       {"tcp-streams", "connections of each link over tcp or tls", "1"},
       {"chunk-bytes", "bytes of a chunk", "32KiB"},
       {"dtype", "fp32, fp16, bf16, fp64, int32, int64", "fp32"},
@@ -151,6 +159,7 @@ std::vector<Flag> case_flags() {
 Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> sizes, arguments.byte_sizes("size"));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> workers, arguments.numbers("workers", 1, 1024));
+  PHUB_TRY_ASSIGN(const std::vector<uint64_t> hubs, arguments.numbers("hubs", 0, 256));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> shards, arguments.numbers("shards", 0, 1024));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> streams, arguments.numbers("tcp-streams", 1, 16));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> chunks, arguments.byte_sizes("chunk-bytes"));
@@ -176,9 +185,12 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
       {arguments.list("stores"), set_stores},
       {as_texts(workers),
        number_setter([](Case& one, uint64_t n) { one.workers = static_cast<uint32_t>(n); })},
+      {as_texts(hubs), number_setter([](Case& one, uint64_t n) {
+         one.form.hubs = n == 0 ? one.workers : static_cast<uint32_t>(n);
+       })},
       {as_texts(shards), number_setter([](Case& one, uint64_t n) {
-         const uint64_t cores = base::allowed_cores().size();
-         one.shards = static_cast<uint32_t>(n == 0 ? cores : n);
+         const uint64_t share = base::allowed_cores().size() / one.form.hubs;
+         one.shards = static_cast<uint32_t>(n == 0 ? std::max<uint64_t>(1, share) : n);
        })},
       {as_texts(streams),
        number_setter([](Case& one, uint64_t n) { one.tcp_streams = static_cast<uint32_t>(n); })},
@@ -186,6 +198,7 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
       {models.empty() ? as_texts(sizes) : models, models.empty() ? set_size : set_model},
   };
   Case base;
+  base.form.is_colocated = arguments.is_set("colocated");
   std::vector<Case> cases;
   PHUB_TRY(expand(dimensions, base, cases));
   if (cases.empty()) return Status(Code::invalid_argument, "a list of options is empty");
@@ -208,6 +221,8 @@ std::vector<std::string> to_words(const Case& one) {
   }
   add("fabric", one.fabric);
   add("workers", std::to_string(one.workers));
+  add("hubs", std::to_string(one.form.hubs));
+  if (one.form.is_colocated) words.push_back("--colocated");
   add("shards", std::to_string(one.shards));
   add("tcp-streams", std::to_string(one.tcp_streams));
   add("chunk-bytes", std::to_string(one.chunk_bytes));

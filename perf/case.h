@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "perf/arguments.h"
+#include "perf/form.h"
 #include "perf/model.h"
 
 namespace phub::perf {
@@ -20,7 +21,8 @@ struct Case {
   ReduceOp op = ReduceOp::sum;
   OptimizerOptions optimizer;
   uint32_t workers = 2;
-  uint32_t shards = 1;
+  Form form;                 // Of the hubs.
+  uint32_t shards = 1;       // Of each hub.
   uint32_t tcp_streams = 1;  // Connections of each link over tcp or tls.
   uint64_t chunk_bytes = 32768;
   std::string stores = "auto";       // As phubd spells it.
@@ -35,7 +37,8 @@ struct Case {
 // The options that a case is made of; each may be a list, except --sleep-profile.
 std::vector<Flag> case_flags();
 
-// Every combination of the lists, sizes first. shards 0 means one per core. invalid_argument: a
+// Every combination of the lists, sizes first. hubs 0 means one per worker, shards 0 one per core,
+// the cores shared out to the hubs. invalid_argument: a
 // value that no exchange can have; names the option.
 Result<std::vector<Case>> parse_cases(const Arguments& arguments);
 

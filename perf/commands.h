@@ -13,6 +13,7 @@ namespace phub::perf {
 using Words = std::span<const char* const>;
 
 int run_exchange(Words words);
+int run_forms(Words words);
 int run_worker(Words words);  // Hidden: one rank of `exchange`.
 int run_roof(Words words);
 int run_kernels(Words words);

@@ -37,6 +37,7 @@ struct Contender {
   System* system = nullptr;
   std::string algorithm;
   Outcome total;
+  uint32_t rounds = 0;  // Of one run: those that its traffic is of.
 };
 
 void add(Outcome& total, const Outcome& part) {
@@ -45,6 +46,8 @@ void add(Outcome& total, const Outcome& part) {
   total.hub_start_bytes = part.hub_start_bytes;
   total.hub_warm_bytes = part.hub_warm_bytes;
   total.hub_end_bytes = part.hub_end_bytes;
+  total.hub_traffic = part.hub_traffic;
+  total.worker_traffic = part.worker_traffic;
   total.hub_idle_percent = std::max(total.hub_idle_percent, part.hub_idle_percent);
 }
 
@@ -77,15 +80,22 @@ Result<std::string> best_algorithm(System& system, const Case& one, const std::s
   return best;
 }
 
+// Of all hubs together.
 uint64_t plan_bytes(const Case& one) {
   exchange::HubShape shape;
   shape.shards.resize(one.shards);
+  const exchange::HubShape hubs =
+      exchange::join_hubs(std::vector<exchange::HubShape>(one.form.hubs, shape));
   const std::vector<TensorSpec> specs = tensor_specs(one);
-  const auto map = exchange::ChunkMap::build(specs, one.chunk_elements(), shape);
-  return map.ok()
-             ? exchange::plan_memory(specs, *map, {0, one.shards}, one.workers, one.fabric == "shm")
-                   .total_bytes()
-             : 0;
+  const auto map = exchange::ChunkMap::build(specs, one.chunk_elements(), hubs);
+  if (!map.ok()) return 0;
+  uint64_t sum = 0;
+  for (uint32_t hub = 0; hub < one.form.hubs; ++hub) {
+    sum += exchange::plan_memory(specs, *map, exchange::shards_of(hubs, hub), one.workers,
+                                 one.fabric == "shm")
+               .total_bytes();
+  }
+  return sum;
 }
 
 Row make_row(const Case& one, const Contender& contender, double roof_us, const Machine& machine) {
@@ -93,6 +103,9 @@ Row make_row(const Case& one, const Contender& contender, double roof_us, const 
   Row row;
   row.system = contender.system->name();
   row.algorithm = contender.algorithm;
+  if (is_phub && one.form.hubs + (one.form.is_colocated ? 1u : 0u) > 1) {
+    row.algorithm = std::string(name_of(one.form)) + ", hubs: " + std::to_string(one.form.hubs);
+  }
   row.fabric = contender.system->fabric(one);
   row.model = one.model.name;
   row.bytes = one.bytes();
@@ -104,7 +117,8 @@ Row make_row(const Case& one, const Contender& contender, double roof_us, const 
   row.workers = one.workers;
   if (is_phub) {
     row.stores = one.stores;
-    row.hubs = 1;
+    row.hubs = one.form.hubs;
+    row.form = name_of(one.form);
     row.shards = one.shards;
     row.chunk_bytes = one.chunk_bytes;
     row.hub_plan_bytes = plan_bytes(one);
@@ -120,10 +134,23 @@ Row make_row(const Case& one, const Contender& contender, double roof_us, const 
   row.hub_warm_bytes = contender.total.hub_warm_bytes;
   row.hub_end_bytes = contender.total.hub_end_bytes;
   row.hub_idle_percent = contender.total.hub_idle_percent;
+  if (is_phub && row.samples > 0) {
+    const LinkBytes measured = link_bytes(one.form, contender.total.hub_traffic,
+                                          contender.total.worker_traffic, contender.rounds);
+    row.hub_host_bytes = measured.hub_host;
+    row.worker_host_bytes = measured.worker_host;
+  }
   row.revision = machine.revision;
   row.machine = machine.cpu + ", " + std::to_string(machine.cores) + " cores, " + machine.kernel;
   derive(row);
   return row;
+}
+
+std::string worker_note(const Row& row) {
+  if (row.worker_host_bytes == 0) return "";
+  char text[64];
+  std::snprintf(text, sizeof(text), ", a worker's %.1f MB", row.worker_host_bytes / 1e6);
+  return text;
 }
 
 void print_notes(const std::vector<Row>& rows) {
@@ -139,6 +166,10 @@ void print_notes(const std::vector<Row>& rows) {
                 static_cast<unsigned long long>(row.hub_plan_bytes >> 10),
                 static_cast<unsigned long long>((row.hub_warm_bytes - row.hub_start_bytes) >> 10),
                 static_cast<unsigned long long>((row.hub_end_bytes - row.hub_start_bytes) >> 10));
+    if (row.hub_host_bytes > 0) {
+      std::printf("# %s: the busiest hub's host carries %.1f MB an exchange, both directions%s\n",
+                  row.form.c_str(), row.hub_host_bytes / 1e6, worker_note(row).c_str());
+    }
     if (row.hub_idle_percent >= 0) {
       std::printf("# idle hub: %.2f %% of a core with %u workers connected\n", row.hub_idle_percent,
                   row.workers);
@@ -222,7 +253,7 @@ class Sweep {
       const std::string label = system->name();
       Result<std::string> algorithm = best_algorithm(*system, one, algorithm_, options_);
       if (!algorithm.ok()) return algorithm.status().with_context(label);
-      contenders.push_back({system.get(), *algorithm, {}});
+      contenders.push_back({system.get(), *algorithm, {}, options_.rounds});
     }
     std::vector<double> roofs_us;
     PHUB_TRY(take_turns(one, contenders, roofs_us));
@@ -237,7 +268,9 @@ class Sweep {
   Result<std::function<Result<double>()>> make_roof(const Case& one) const {
     using Measure = std::function<Result<double>()>;
     if (!has_roof_) return Measure();
-    const uint32_t threads = std::min(one.shards, machine_.cores);
+    // Colocated, part of the bytes takes no network: the pump is no bound.
+    if (one.form.is_colocated) return Measure();
+    const uint32_t threads = std::min(one.shards * one.form.hubs, machine_.cores);
     if (one.fabric != "shm") {  // TLS has the bound of what it runs over.
       PHUB_TRY_ASSIGN(std::shared_ptr<TcpRoof> roof,
                       TcpRoof::create(one.bytes(), one.workers, threads));
@@ -253,7 +286,7 @@ class Sweep {
                     std::vector<double>& roofs_us) {
     PHUB_TRY_ASSIGN(const auto measure_roof, make_roof(one));
     for (uint64_t repeat = 0; repeat < repeats_; ++repeat) {
-      if (has_roof_) {
+      if (measure_roof) {
         PHUB_TRY_ASSIGN(const double us, measure_roof());
         roofs_us.push_back(us);
       }

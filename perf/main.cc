@@ -11,6 +11,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: phub-perf COMMAND [--help]\n"
     "  exchange   exchanges of real models' tensors, against all-reduce and the machine's bound\n"
+    "  forms      hubs dedicated or colocated, one or several: what each host's link carries\n"
     "  roof       bandwidth of caches and memory, and the hub's own bound\n"
     "  kernels    sums and optimizers against a loop that only loads\n"
     "  shard      one shard fed by many ranks, against its kernels alone\n"
@@ -20,9 +21,9 @@ struct Command {
   std::string_view name;
   int (*run)(Words words);
 };
-constexpr Command kCommands[] = {{"exchange", run_exchange}, {"worker", run_worker},
-                                 {"roof", run_roof},         {"kernels", run_kernels},
-                                 {"shard", run_shard},       {"compare", run_compare}};
+constexpr Command kCommands[] = {
+    {"exchange", run_exchange}, {"forms", run_forms}, {"worker", run_worker},  {"roof", run_roof},
+    {"kernels", run_kernels},   {"shard", run_shard}, {"compare", run_compare}};
 
 }  // namespace
 

@@ -25,6 +25,7 @@ void each_field(R& row, Visit&& visit) {
   visit("stores", row.stores);
   visit("workers", row.workers);
   visit("hubs", row.hubs);
+  visit("form", row.form);
   visit("shards", row.shards);
   visit("chunk_bytes", row.chunk_bytes);
   visit("compute_us", row.compute_us);
@@ -42,6 +43,8 @@ void each_field(R& row, Visit&& visit) {
   visit("hub_start_bytes", row.hub_start_bytes);
   visit("hub_warm_bytes", row.hub_warm_bytes);
   visit("hub_end_bytes", row.hub_end_bytes);
+  visit("hub_host_bytes", row.hub_host_bytes);
+  visit("worker_host_bytes", row.worker_host_bytes);
   visit("hub_idle_percent", row.hub_idle_percent);
   visit("revision", row.revision);
   visit("machine", row.machine);

@@ -26,6 +26,7 @@ struct Row {
   std::string stores;
   uint32_t workers = 0;
   uint32_t hubs = 0;
+  std::string form;  // NCC, NCS, CC, CS; see form.h. phub only.
   uint32_t shards = 0;
   uint64_t chunk_bytes = 0;
   double compute_us = 0;  // Slept per round, in time_us; 0: zero-compute.
@@ -43,6 +44,9 @@ struct Row {
   uint64_t hub_start_bytes = 0;  // Private memory of the hub before the job.
   uint64_t hub_warm_bytes = 0;   // After the warm-up.
   uint64_t hub_end_bytes = 0;    // After the last round.
+  // Over TCP, per exchange, both directions: the busiest host with a hub, and with a worker only.
+  double hub_host_bytes = 0;
+  double worker_host_bytes = 0;
   double hub_idle_percent = -1;  // Of one core, with all workers connected and idle; -1: not asked.
   std::string revision;
   std::string machine;

@@ -32,6 +32,9 @@ struct Outcome {
   uint64_t hub_warm_bytes = 0;
   uint64_t hub_end_bytes = 0;
   double hub_idle_percent = -1;
+  // phub: bytes over TCP in the timed rounds, both directions; by hub, and by rank.
+  std::vector<uint64_t> hub_traffic;
+  std::vector<uint64_t> worker_traffic;
 };
 
 class System {
