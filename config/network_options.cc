@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/local_address.h"
+#include "base/try.h"
 #include "config/quantity.h"
 
 namespace phub::config {
@@ -45,6 +46,12 @@ Status apply_port_range(std::string_view value, const Machine&, HubConfig& confi
   }
   config.port_first = static_cast<uint16_t>(*first);
   config.port_last = static_cast<uint16_t>(*last);
+  return Status();
+}
+
+Status apply_tcp_streams(std::string_view value, const Machine&, HubConfig& config) {
+  PHUB_TRY_ASSIGN(const uint64_t count, parse_number(value, 1, 16));
+  config.tcp_streams = static_cast<uint32_t>(count);
   return Status();
 }
 

@@ -12,5 +12,6 @@ namespace phub::config {
 // As HubOption::apply.
 Status apply_advertise(std::string_view value, const Machine& machine, HubConfig& config);
 Status apply_port_range(std::string_view value, const Machine& machine, HubConfig& config);
+Status apply_tcp_streams(std::string_view value, const Machine& machine, HubConfig& config);
 
 }  // namespace phub::config

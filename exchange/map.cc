@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <queue>
 
@@ -42,23 +43,20 @@ Result<uint64_t> count_chunks(std::span<const TensorSpec> tensors, uint32_t chun
 // Shards of a NUMA node take that node's NICs of their hub in turn; a node without NICs takes all
 // of the hub's.
 std::vector<uint32_t> choose_nics(const HubShape& hubs) {
+  std::map<uint32_t, std::vector<uint32_t>> of_hub;
+  std::map<std::pair<uint32_t, uint32_t>, std::vector<uint32_t>> near;  // By hub and node.
+  for (uint32_t nic = 0; nic < hubs.nics.size(); ++nic) {
+    of_hub[hubs.nics[nic].hub].push_back(nic);
+    near[{hubs.nics[nic].hub, hubs.nics[nic].numa_node}].push_back(nic);
+  }
+  std::map<std::pair<uint32_t, uint32_t>, size_t> before;  // Shards of the node so far.
   std::vector<uint32_t> nic_of_shard(hubs.shards.size(), 0);
   for (uint32_t shard = 0; shard < hubs.shards.size(); ++shard) {
-    const ShardPlace& place = hubs.shards[shard];
-    std::vector<uint32_t> near;
-    std::vector<uint32_t> any;
-    for (uint32_t nic = 0; nic < hubs.nics.size(); ++nic) {
-      if (hubs.nics[nic].hub != place.hub) continue;
-      any.push_back(nic);
-      if (hubs.nics[nic].numa_node == place.numa_node) near.push_back(nic);
-    }
-    if (any.empty()) continue;
-    if (near.empty()) near = any;
-    const auto before = std::count_if(
-        hubs.shards.begin(), hubs.shards.begin() + shard, [&place](const ShardPlace& one) {
-          return one.hub == place.hub && one.numa_node == place.numa_node;
-        });
-    nic_of_shard[shard] = near[static_cast<size_t>(before) % near.size()];
+    const std::pair node{hubs.shards[shard].hub, hubs.shards[shard].numa_node};
+    const size_t turn = before[node]++;
+    const auto found = near.find(node);
+    const std::vector<uint32_t>& nics = found != near.end() ? found->second : of_hub[node.first];
+    if (!nics.empty()) nic_of_shard[shard] = nics[turn % nics.size()];
   }
   return nic_of_shard;
 }
@@ -248,14 +246,16 @@ std::string to_text(const ChunkMap& map, std::span<const TensorSpec> tensors,
   std::snprintf(line, sizeof(line), ", max/mean %.4f\n", map.imbalance());
   text += line;
   text += "chunk tensor first_element elements hub shard core numa nic slot name\n";
+  std::vector<uint32_t> first_shard;
+  for (uint32_t hub = 0; hub < count; ++hub) first_shard.push_back(shards_of(hubs, hub).first);
   for (size_t i = 0; i < map.chunks().size(); ++i) {
     const Chunk& chunk = map.chunks()[i];
     const ShardPlace& place = hubs.shards[chunk.shard];
     const char* const nic = hubs.nics.empty() ? "-" : hubs.nics[chunk.nic].name.c_str();
     std::snprintf(line, sizeof(line), "%zu %u %llu %u %u %u %d %u %.64s %u ", i, chunk.tensor,
                   static_cast<unsigned long long>(chunk.first_element), chunk.element_count,
-                  place.hub, chunk.shard - shards_of(hubs, place.hub).first, place.core,
-                  place.numa_node, nic, chunk.slot);
+                  place.hub, chunk.shard - first_shard[place.hub], place.core, place.numa_node, nic,
+                  chunk.slot);
     text += line + tensors[chunk.tensor].name + "\n";
   }
   return text;

@@ -21,9 +21,9 @@ constexpr uint32_t kFrameJsonBytesMax = 128u << 20;
 constexpr size_t kFrameFdsMax = 250;            // The kernel's limit for one sendmsg is 253.
 constexpr uint64_t kStateFloatsMax = 32 << 20;  // Of one StateQuery: ask for more in pieces.
 constexpr uint32_t kTensorCountMax = 1'000'000;
-constexpr uint32_t kShardCountMax = 1024;             // Of one hub.
-constexpr uint32_t kJoinedShardCountMax = 16 * 1024;  // Of all hubs of a job.
-constexpr size_t kReportBytesMax = 1 << 20;           // A text for people.
+constexpr uint32_t kShardCountMax = 1024;              // Of one hub.
+constexpr uint32_t kJoinedShardCountMax = 256 * 1024;  // Of all hubs of a job.
+constexpr size_t kReportBytesMax = 1 << 20;            // A text for people.
 
 // The whole frame; descriptors travel beside it. Bytes that are not UTF-8 become U+FFFD; numbers
 // out of range are written as they are, and the reader refuses them.

@@ -146,6 +146,7 @@ std::vector<Flag> case_flags() {
       {"hubs", "hubs of the job; 0: one per worker", "1"},
       {"colocated", "hub i on worker i's host: over shared memory for it alone", "", true},
       {"shards", "cores of each hub; 0: all cores, shared out to the hubs", "0"},
+      {"tcp-streams", "connections of each link over tcp or tls", "1"},
       {"chunk-bytes", "bytes of a chunk", "32KiB"},
       {"dtype", "fp32, fp16, bf16, fp64, int32, int64", "fp32"},
       {"op", "sum, mean, min, max, product", "sum"},
@@ -160,6 +161,7 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> workers, arguments.numbers("workers", 1, 1024));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> hubs, arguments.numbers("hubs", 0, 256));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> shards, arguments.numbers("shards", 0, 1024));
+  PHUB_TRY_ASSIGN(const std::vector<uint64_t> streams, arguments.numbers("tcp-streams", 1, 16));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> chunks, arguments.byte_sizes("chunk-bytes"));
   std::vector<std::string> models = arguments.list("model");
   if (models.empty() == sizes.empty()) {
@@ -190,6 +192,8 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
          const uint64_t share = base::allowed_cores().size() / one.form.hubs;
          one.shards = static_cast<uint32_t>(n == 0 ? std::max<uint64_t>(1, share) : n);
        })},
+      {as_texts(streams),
+       number_setter([](Case& one, uint64_t n) { one.tcp_streams = static_cast<uint32_t>(n); })},
       {as_texts(chunks), number_setter([](Case& one, uint64_t n) { one.chunk_bytes = n; })},
       {models.empty() ? as_texts(sizes) : models, models.empty() ? set_size : set_model},
   };
@@ -220,6 +224,7 @@ std::vector<std::string> to_words(const Case& one) {
   add("hubs", std::to_string(one.form.hubs));
   if (one.form.is_colocated) words.push_back("--colocated");
   add("shards", std::to_string(one.shards));
+  add("tcp-streams", std::to_string(one.tcp_streams));
   add("chunk-bytes", std::to_string(one.chunk_bytes));
   add("dtype", std::string(to_string(one.type)));
   add("op", std::string(to_string(one.op)));

@@ -21,8 +21,9 @@ struct Case {
   ReduceOp op = ReduceOp::sum;
   OptimizerOptions optimizer;
   uint32_t workers = 2;
-  Form form;            // Of the hubs.
-  uint32_t shards = 1;  // Of each hub.
+  Form form;                 // Of the hubs.
+  uint32_t shards = 1;       // Of each hub.
+  uint32_t tcp_streams = 1;  // Connections of each link over tcp or tls.
   uint64_t chunk_bytes = 32768;
   std::string stores = "auto";       // As phubd spells it.
   std::string profile;               // The file of compute_us; empty: zero-compute.

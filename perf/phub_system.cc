@@ -102,7 +102,11 @@ class PhubSystem final : public System {
   explicit PhubSystem(std::string phubd) : phubd_(std::move(phubd)) {}
 
   std::string name() const override { return "phub"; }
-  std::string fabric(const Case& one) const override { return one.fabric; }
+  // "tcp-4": with four connections per link.
+  std::string fabric(const Case& one) const override {
+    const bool is_plural = one.fabric != "shm" && one.tcp_streams > 1;
+    return one.fabric + (is_plural ? "-" + std::to_string(one.tcp_streams) : "");
+  }
   std::vector<std::string> algorithms() const override { return {"hub"}; }
   Status supports(const Case&) const override { return Status(); }
 

@@ -66,7 +66,8 @@ Status dump(int netlink, uint8_t family, BytesByInode& bytes) {
     for (; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
       if (header->nlmsg_type == NLMSG_DONE) return Status();
       if (header->nlmsg_type == NLMSG_ERROR) return cannot("the kernel refuses");
-      bytes[static_cast<const inet_diag_msg*>(NLMSG_DATA(header))->idiag_inode] = bytes_of(header);
+      const auto inode = static_cast<const inet_diag_msg*>(NLMSG_DATA(header))->idiag_inode;
+      if (inode != 0) bytes[inode] = bytes_of(header);  // 0: nobody has accepted it yet.
     }
   }
 }

@@ -62,6 +62,8 @@ Result<StartedHub> start_hub(const std::string& phubd, const std::string& listen
                                    std::to_string(one.shards),
                                    "--stores",
                                    one.stores,
+                                   "--tcp-streams",
+                                   std::to_string(one.tcp_streams),
                                    "--memory-limit",
                                    "90%",
                                    "--ready-fd",

@@ -49,16 +49,20 @@ void Control::on_message(SessionId id, exchange::Message message) {
   } else {
     const Status broken(Code::invalid_argument, "a hub's message came from a worker");
     refuse(id, broken);
-    on_close(id, broken);
   }
 }
 
 void Control::on_close(SessionId id, const Status& reason) {
+  if (!sessions_.contains(id)) return;
+  if (reason.code() == Code::invalid_argument) ++sessions_refused_;
+  end_session(id, reason);
+}
+
+void Control::end_session(SessionId id, const Status& reason) {
   const auto found = sessions_.find(id);
   if (found == sessions_.end()) return;
   const Session session = std::move(found->second);
   sessions_.erase(found);
-  if (reason.code() == Code::invalid_argument) ++sessions_refused_;
   Job* const job = session.state == SessionState::joined ? find(session.job) : nullptr;
   if (job == nullptr) return;
   Member& member = job->members[session.rank];
@@ -67,8 +71,9 @@ void Control::on_close(SessionId id, const Status& reason) {
   member.session = SessionId{0};
   job->idle_since = now_;
   if (member.state == RankState::left) return erase_if_over(job->spec.name);
-  if (job->state == JobState::forming) {  // Nothing was agreed: nobody else notices.
+  if (job->state == JobState::forming) {  // Nothing was agreed: the others wait on.
     member = Member();
+    member.departure = who + " joined and left again: " + reason.message();
     if (job->proposer == session.rank) hand_over_proposal(*job);
     return erase_if_over(job->spec.name);
   }
@@ -156,11 +161,13 @@ void Control::send(SessionId session, exchange::Body body) {
   port_->send(session, {std::move(body), {}});
 }
 
-void Control::refuse(SessionId session, const Status& status) {
+void Control::refuse(SessionId session, const Status& status, const std::string& who) {
   ++sessions_refused_;
-  base::log(LogLevel::warning, "session refused: " + status.to_string());
+  base::log(LogLevel::warning,
+            "session refused: " + who + (who.empty() ? "" : ": ") + status.to_string());
   send(session, exchange::Failure{static_cast<uint8_t>(status.code()), status.message()});
   port_->close(session);
+  end_session(session, status);
 }
 
 // Ends the job's epoch for everybody. Its weights stay for those who come back.

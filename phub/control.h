@@ -108,7 +108,9 @@ class Control {
   const Job* find(const std::string& name) const;
   Job* find(JobId id);
   void send(SessionId session, exchange::Body body);
-  void refuse(SessionId session, const Status& status);
+  // Tells it why, and forgets it: if it was a rank, its job hears of it. `who`: for the log.
+  void refuse(SessionId session, const Status& status, const std::string& who = "");
+  void end_session(SessionId session, const Status& reason);
   void fail_job(Job& job, uint32_t culprit, const Status& status);
   void forget(Job& job);
   void hand_over_proposal(Job& job);
@@ -119,7 +121,6 @@ class Control {
   // control_join.cc: hello, proof, welcome.
   void on_hello(SessionId id, Session& session, exchange::Hello hello);
   Status check_hello(const exchange::Hello& hello) const;
-  void turn_away(SessionId id, const exchange::Hello& hello, const Status& status);
   void on_proof(SessionId id, Session& session, const exchange::Proof& proof);
   Result<Job*> job_for(const Session& session, const exchange::Proof& proof);
   Status may_create() const;
@@ -129,6 +130,9 @@ class Control {
   void on_tensors(SessionId id, Session& session, exchange::Tensors tensors);
   Status propose(Job& job, uint32_t rank, exchange::Tensors tensors);
   Status check_hubs(const exchange::Tensors& tensors) const;
+  Status check_map_size(const Job& job, std::span<const TensorSpec> table) const;
+  uint64_t memory_left(const Job& job) const;
+  uint64_t tls_link_count(const Job& job) const;
   Status compare_proposals(const Job& job, uint32_t rank, const exchange::Tensors& tensors) const;
   Status check_clip(std::span<const TensorSpec> table, uint32_t hub_count) const;
   void begin_epoch_if_agreed(Job& job);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/try.h"
 #include "phub/control.h"
+#include "transport/tls_session.h"
 
 namespace phub::hub {
 namespace {
@@ -21,8 +22,7 @@ void Control::on_tensors(SessionId id, Session& session, exchange::Tensors tenso
   Job& job = *find(session.job);
   const Status proposed = propose(job, session.rank, std::move(tensors));
   if (!proposed.ok()) {
-    refuse(id, proposed);
-    return on_close(id, proposed);
+    return refuse(id, proposed);
   }
   begin_epoch_if_agreed(job);
 }
@@ -38,6 +38,7 @@ Status Control::propose(Job& job, uint32_t rank, exchange::Tensors tensors) {
   if (tensors.hubs.shards.empty()) tensors.hubs = options_.shape;  // It is the only one.
   if (job.proposal.empty()) {
     PHUB_TRY(check_hubs(tensors));
+    PHUB_TRY(check_map_size(job, tensors.table));
     PHUB_TRY(check_clip(tensors.table, exchange::hub_count(tensors.hubs)));
     PHUB_TRY_ASSIGN(job.proposed_map, exchange::ChunkMap::build(
                                           tensors.table, job.spec.chunk_elements, tensors.hubs));
@@ -148,11 +149,10 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
         const transport::Traits traits = shards_[0]->fabric(member.fabric).traits();
         return traits.by_reference && traits.windows;
       });
-  const exchange::MemoryPlan plan = exchange::plan_memory(epoch->tensors, epoch->map, epoch->shards,
-                                                          epoch->rank_count, by_reference);
-  const uint64_t used = memory_used() - job.memory.total_bytes();
-  const uint64_t limit =
-      std::min(options_.job_memory_limit_bytes, options_.memory_limit_bytes - used);
+  exchange::MemoryPlan plan = exchange::plan_memory(epoch->tensors, epoch->map, epoch->shards,
+                                                    epoch->rank_count, by_reference);
+  plan.link_bytes += tls_link_count(job) * transport::kTlsStreamBytes;
+  const uint64_t limit = memory_left(job);
   if (plan.total_bytes() > limit) {
     return Status(Code::resource_exhausted,
                   "job \"" + job.spec.name + "\" needs " + std::to_string(plan.total_bytes()) +
@@ -162,6 +162,34 @@ Result<std::shared_ptr<const Epoch>> Control::make_epoch(Job& job) {
   PHUB_TRY(make_states(job, *epoch));
   job.memory = plan;
   return std::shared_ptr<const Epoch>(std::move(epoch));
+}
+
+// What the job may take of the hub's memory, what it has now included. A limit may have been
+// lowered below what is in use.
+uint64_t Control::memory_left(const Job& job) const {
+  const uint64_t used = memory_used() - job.memory.total_bytes();
+  const uint64_t of_all = options_.memory_limit_bytes - std::min(used, options_.memory_limit_bytes);
+  return std::min(options_.job_memory_limit_bytes, of_all);
+}
+
+uint64_t Control::tls_link_count(const Job& job) const {
+  const auto ranks = std::count_if(job.members.begin(), job.members.end(), [&](const Member& one) {
+    return one.state != RankState::left && options_.fabric_names[one.fabric] == "tls";
+  });
+  return static_cast<uint64_t>(ranks) * shards_.size();
+}
+
+// A table's map alone must fit: it is built before anything else is known. The table is a peer's.
+Status Control::check_map_size(const Job& job, std::span<const TensorSpec> table) const {
+  uint64_t chunks = 0;
+  for (const TensorSpec& tensor : table) chunks += tensor.count / job.spec.chunk_elements + 1;
+  const uint64_t bytes = chunks * exchange::kMapBytesPerChunk;
+  const uint64_t limit = memory_left(job);
+  if (bytes <= limit) return {};
+  return Status(Code::resource_exhausted,
+                "job \"" + job.spec.name + "\": a map of " + std::to_string(chunks) +
+                    " chunks needs " + std::to_string(bytes) + " bytes, but the job may take " +
+                    std::to_string(limit) + "; use larger chunks, or raise --job-memory-limit");
 }
 
 // Weights of tensors that were there before stay; others start at zero.
@@ -261,8 +289,7 @@ void Control::on_answer(SessionId id, Session& session, exchange::Answer answer,
                                                     " with " + std::to_string(answer.links.size()) +
                                                     " links and " + std::to_string(fds.size()) +
                                                     " descriptors: not what was offered");
-    refuse(id, broken);
-    return on_close(id, broken);
+    return refuse(id, broken);
   }
   job.members[session.rank].has_answered = true;
   auto bootstraps = std::make_shared<std::vector<transport::Bootstrap>>(shards_.size());

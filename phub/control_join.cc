@@ -5,13 +5,22 @@
 #include "phub/control.h"
 
 namespace phub::hub {
+namespace {
+
+// Before it is a member of a job.
+std::string who(const exchange::Hello& hello) {
+  return "rank " + std::to_string(hello.rank) + " (process " + std::to_string(hello.process) +
+         " on " + hello.host + ")";
+}
+
+}  // namespace
 
 void Control::on_hello(SessionId id, Session& session, exchange::Hello hello) {
   if (session.state != SessionState::fresh) {
     return refuse(id, Status(Code::failed_precondition, "hello came twice"));
   }
   const Status checked = check_hello(hello);
-  if (!checked.ok()) return turn_away(id, hello, checked);
+  if (!checked.ok()) return refuse(id, checked, who(hello));
   session.hello = std::move(hello);
   session.nonce = exchange::make_nonce();
   session.state = SessionState::challenged;
@@ -40,18 +49,19 @@ void Control::on_proof(SessionId id, Session& session, const exchange::Proof& pr
     return refuse(id, Status(Code::failed_precondition, "proof without a challenge"));
   }
   Result<Job*> found = job_for(session, proof);
-  if (!found.ok()) return turn_away(id, session.hello, found.status());
+  if (!found.ok()) return refuse(id, found.status(), who(session.hello));
   Job& job = **found;
   const exchange::Hello& hello = session.hello;
   Member& member = job.members[hello.rank];
   if (member.session != SessionId{0}) {
     const bool is_same = member.process == hello.process && member.host == hello.host;
-    return turn_away(
-        id, hello,
+    return refuse(
+        id,
         Status(Code::already_exists,
                "job \"" + job.spec.name + "\": " + job.describe(hello.rank) +
                    " has joined already; each rank joins once" +
-                   (is_same ? "; or PHUB_HUB names this hub twice, by two addresses" : "")));
+                   (is_same ? "; or PHUB_HUB names this hub twice, by two addresses" : "")),
+        who(hello));
   }
   if (!job.has_sessions()) job.waiting_since = now_;
   member = Member();
@@ -71,16 +81,6 @@ void Control::on_proof(SessionId id, Session& session, const exchange::Proof& pr
             "job " + job.spec.name + ": " + job.describe(hello.rank) + " joined");
   send(id, exchange::Welcome{options_.name, options_.shape,
                              static_cast<uint64_t>(options_.peer_timeout.count())});
-}
-
-// As refuse(), of a session that has said who it is.
-void Control::turn_away(SessionId id, const exchange::Hello& hello, const Status& status) {
-  ++sessions_refused_;
-  base::log(base::LogLevel::warning, "session refused: rank " + std::to_string(hello.rank) +
-                                         " (process " + std::to_string(hello.process) + " on " +
-                                         hello.host + "): " + status.to_string());
-  send(id, exchange::Failure{static_cast<uint8_t>(status.code()), status.message()});
-  port_->close(id);
 }
 
 // The job that the hello names, if the proof opens it; created when nobody has before.

@@ -121,8 +121,7 @@ void Control::on_settings(SessionId id, Job& job, uint32_t rank, exchange::Setti
       settings.first_rounds.size() != job.epoch->tensors.size()) {
     const Status broken(Code::invalid_argument,
                         "settings come from rank 0 of a running job, with one round per tensor");
-    refuse(id, broken);
-    return on_close(id, broken);
+    return refuse(id, broken);
   }
   job.settings = settings.values;
   on_all_shards<bool>(
@@ -160,7 +159,7 @@ std::string Control::waiting_text(const Job& job) const {
   for (uint32_t rank = 0; rank < job.members.size(); ++rank) {
     const Member& member = job.members[rank];
     if (member.state == RankState::left) continue;
-    if (member.session == SessionId{0}) absent.push_back(rank);
+    if (member.session == SessionId{0} && member.departure.empty()) absent.push_back(rank);
     if (member.session != SessionId{0} && !member.has_proposed) silent.push_back(rank);
     if (job.state == JobState::connecting && !member.has_answered) linkless.push_back(rank);
     if (!member.barrier.has_value()) not_at_barrier.push_back(rank);
@@ -170,6 +169,9 @@ std::string Control::waiting_text(const Job& job) const {
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() ? "" : "; ") + part; };
   if (!absent.empty()) add(Job::describe_ranks(absent) + " did not join");
+  for (const Member& member : job.members) {
+    if (!member.departure.empty()) add(member.departure);
+  }
   if (is_agreeing && !silent.empty()) {
     add(Job::describe_ranks(silent) + " did not call register_tensors");
   }
@@ -255,9 +257,11 @@ void Control::on_left(Job& job, uint32_t rank) {
   send(session, exchange::Left{});
   port_->close(session);
   sessions_.erase(session);
+  if (job.proposer == rank) hand_over_proposal(job);  // Nobody is held to what it wanted.
   release_barrier(job);
-  begin_epoch_if_agreed(job);
-  erase_if_over(job.spec.name);
+  const std::string name = job.spec.name;
+  begin_epoch_if_agreed(job);  // May end the job.
+  erase_if_over(name);
 }
 
 }  // namespace phub::hub

@@ -45,6 +45,7 @@ transport::FabricOptions door_options(const config::HubConfig& config,
   options.tcp.listen = base::HostPort{hosts.front(), config.port_first};
   options.tcp.also_listen.assign(hosts.begin() + 1, hosts.end());
   options.tcp.port_last = config.port_last;
+  options.tcp.streams = config.tcp_streams;
   options.tcp.advertise = advertise;
   return options;
 }

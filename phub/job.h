@@ -30,6 +30,7 @@ struct Member {
   bool has_proposed = false;        // Its table for the next epoch has come.
   bool has_answered = false;        // All its links are up.
   std::optional<uint64_t> barrier;  // Waiting at a barrier, with this id.
+  std::string departure;  // Absent after having been here, while the job forms: who, and why.
 };
 
 struct Job {

@@ -108,10 +108,10 @@ Status run(const config::HubCommand& command, Program& program) {
     if (http != nullptr) http->set_token(config.admin_token);
     return Status();
   });
+  PHUB_TRY_ASSIGN(const std::unique_ptr<ServiceManager> service, ServiceManager::start(*hub));
   base::Thread obey("phub-signals", -1,
                     [&] { obey_signals(signals.get(), end.get(), *hub, program); });
   say_ready(command, *hub, http.get());
-  PHUB_TRY_ASSIGN(const std::unique_ptr<ServiceManager> service, ServiceManager::start(*hub));
   const Status status = hub->wait();
   program.end();
   base::signal_event(end.get());

@@ -64,9 +64,14 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
 Status Shard::accept(JobId job_id, uint32_t rank, transport::Bootstrap answer) {
   ShardJob* const job = find(job_id);
   if (job == nullptr) return Status(Code::aborted, "the job is gone");
-  const RankLink& link = job->links[rank];
+  RankLink& link = job->links[rank];
   if (!link.is_open) return Status(Code::aborted, "the rank has left");
-  return fabrics_[link.fabric]->accept(link.link, std::move(answer));
+  const Status status = fabrics_[link.fabric]->accept(link.link, std::move(answer));
+  if (!status.ok()) {  // The fabric has closed it: its number may be another's by now.
+    owners_[link.fabric][transport::index_of(link.link)] = {};
+    link.is_open = false;
+  }
+  return status;
 }
 
 void Shard::start(JobId job) {

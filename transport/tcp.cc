@@ -21,11 +21,22 @@ namespace {
 
 constexpr uint64_t kListenerKey = uint64_t{1} << 32;
 constexpr uint64_t kGuestKey = uint64_t{2} << 32;  // | descriptor
-constexpr size_t kGuestsMax = 1024;
-constexpr std::array<char, 8> kGreeting = {'P', 'H', 'U', 'B', 'T', 'C', 'P', '1'};
+constexpr uint32_t kNumberShift = 40;              // Connections: link | number << kNumberShift
+constexpr size_t kGuestsMax = 4096;                // What the listeners' backlog holds.
 constexpr std::chrono::seconds kGuestPatience{10};
 constexpr std::chrono::seconds kConnectPatience{20};
 constexpr size_t kLinkBatch = 32;  // Events of one link before the next has its turn.
+
+uint64_t key_of(LinkId link, uint32_t number) {
+  return index_of(link) | uint64_t{number} << kNumberShift;
+}
+
+std::string describe_missing(const TcpLink& link) {
+  const uint32_t count = link.stream_count();
+  const std::string what =
+      count == 1 ? "no connection" : "not all " + std::to_string(count) + " connections";
+  return "the worker made " + what + " to this shard within 20 s";
+}
 
 }  // namespace
 
@@ -35,6 +46,8 @@ Result<std::unique_ptr<Fabric>> TcpFabric::make(const TcpOptions& options) {
   std::unique_ptr<TcpFabric> fabric(new TcpFabric(std::move(epoll)));
   fabric->hub_host_ = options.hub_host;
   fabric->tls_ = options.tls;
+  PHUB_CHECK(options.streams >= 1 && options.streams <= kTcpStreamsMax);
+  fabric->streams_ = static_cast<uint8_t>(options.streams);
   fabric->advertised_host_ = options.advertise;
   if (options.listen.has_value()) {
     TcpDoor door{{options.listen->host}, options.listen->port, options.listen->port};
@@ -90,10 +103,10 @@ Result<LinkId> TcpFabric::open(const LinkOptions& options, Bootstrap* offer) {
   const auto place = std::find(links_.begin(), links_.end(), nullptr);
   const LinkId id{static_cast<uint32_t>(place - links_.begin())};
   auto entry = std::make_unique<Entry>();
-  entry->link = std::make_unique<TcpLink>(id, options, options.acceptor_puts_max);
+  entry->link = std::make_unique<TcpLink>(id, options, options.acceptor_puts_max, streams_);
   entry->is_acceptor = true;
   base::random_bytes({reinterpret_cast<unsigned char*>(entry->token.data()), entry->token.size()});
-  offer->blob = encode_tcp_offer({entry->token, advertised_host_, port_}, options);
+  offer->blob = encode_tcp_offer({entry->token, advertised_host_, port_, streams_}, options);
   offer->fds.clear();
   return keep(std::move(entry));
 }
@@ -108,7 +121,7 @@ Status TcpFabric::accept(LinkId link, Bootstrap answer) {
     return status;
   }
   at(link).is_live = true;
-  take_edges();  // The connection may be waiting at the door.
+  take_edges();  // The connections may be waiting at the door.
   return {};
 }
 
@@ -118,7 +131,7 @@ Result<LinkId> TcpFabric::connect(const LinkOptions& options, Bootstrap offer, B
   const auto place = std::find(links_.begin(), links_.end(), nullptr);
   const LinkId id{static_cast<uint32_t>(place - links_.begin())};
   auto entry = std::make_unique<Entry>();
-  entry->link = std::make_unique<TcpLink>(id, options, options.connector_puts_max);
+  entry->link = std::make_unique<TcpLink>(id, options, options.connector_puts_max, where.streams);
   entry->token = where.token;
   entry->is_live = true;
   PHUB_TRY_ASSIGN(entry->addresses, resolve({where.host, where.port}));
@@ -127,14 +140,18 @@ Result<LinkId> TcpFabric::connect(const LinkOptions& options, Bootstrap offer, B
   answer->fds.clear();
   Entry& kept = *entry;
   keep(std::move(entry));
-  try_next_address(kept, "no address");
+  kept.attempts.resize(where.streams);
+  for (uint32_t i = 0; i < where.streams; ++i) try_next_address(kept, i, "no address");
   return id;
 }
 
 void TcpFabric::close(LinkId link) {
   Entry& entry = at(link);
-  if (entry.attempt.valid()) on_attempt(entry);  // So that the hub knows whose end it sees.
-  if (!entry.link->is_attached()) --waiting_count_;
+  for (uint32_t i = 0; i < entry.attempts.size(); ++i) {
+    // So that the hub knows whose end it sees.
+    if (entry.attempts[i].stream.valid()) on_attempt(entry, i);
+  }
+  if (!entry.link->is_up()) --waiting_count_;
   entry.link->flush();
   links_[index_of(link)].reset();  // Closing a socket takes it out of the epoll set.
 }
@@ -142,19 +159,20 @@ void TcpFabric::close(LinkId link) {
 std::string TcpFabric::lost_reason(LinkId link) const { return at(link).link->lost_reason(); }
 
 // Goes on to an address that can be tried; without one the link is lost for the reason of the last.
-void TcpFabric::try_next_address(Entry& entry, std::string failure) {
-  entry.attempt = ByteStream();
-  while (entry.next_address < entry.addresses.size()) {
-    const SocketAddress& address = entry.addresses[entry.next_address++];
+void TcpFabric::try_next_address(Entry& entry, uint32_t number, std::string failure) {
+  Attempt& attempt = entry.attempts[number];
+  attempt.stream = ByteStream();
+  while (attempt.next_address < entry.addresses.size()) {
+    const SocketAddress& address = entry.addresses[attempt.next_address++];
     Result<base::Fd> socket = start_connect(address);
     Status status = socket.status();
-    if (status.ok()) status = watch(socket->get(), index_of(entry.link->id()));
+    if (status.ok()) status = watch(socket->get(), key_of(entry.link->id(), number));
     if (status.ok()) {
       Result<ByteStream> stream = make_stream(std::move(socket).value());
       status = stream.status();
       if (stream.ok()) {
-        entry.attempt = std::move(stream).value();
-        return on_attempt(entry);  // On one machine it may be there already.
+        attempt.stream = std::move(stream).value();
+        return on_attempt(entry, number);  // On one machine it may be there already.
       }
     }
     failure = status.message();
@@ -162,20 +180,24 @@ void TcpFabric::try_next_address(Entry& entry, std::string failure) {
   entry.link->lose(describe_link_failure(failure));
 }
 
-void TcpFabric::on_attempt(Entry& entry) {
-  const Status status = connect_error(entry.attempt.fd(), entry.addresses[entry.next_address - 1]);
-  if (!status.ok()) return try_next_address(entry, status.message());
-  std::array<std::byte, 24> hello;
-  std::memcpy(hello.data(), kGreeting.data(), kGreeting.size());
-  std::memcpy(hello.data() + kGreeting.size(), entry.token.data(), entry.token.size());
+void TcpFabric::on_attempt(Entry& entry, uint32_t number) {
+  Attempt& attempt = entry.attempts[number];
+  const Status status =
+      connect_error(attempt.stream.fd(), entry.addresses[attempt.next_address - 1]);
+  if (!status.ok()) return try_next_address(entry, number, status.message());
+  TcpHello hello = encode_tcp_hello({entry.token, static_cast<uint8_t>(number)});
   // A new connection's buffer is empty: all of it fits.
   const iovec piece = {hello.data(), hello.size()};
-  if (entry.attempt.send({&piece, 1}) != std::ssize(hello)) {
+  if (attempt.stream.send({&piece, 1}) != std::ssize(hello)) {
     if (errno == EAGAIN || errno == ENOTCONN) return;  // Not yet; the next edge tells.
-    return try_next_address(entry, "greet the hub: " + entry.attempt.failure());
+    return try_next_address(entry, number, "greet the hub: " + attempt.stream.failure());
   }
-  entry.link->attach(std::move(entry.attempt));
-  --waiting_count_;
+  attach(entry, number, std::move(attempt.stream));
+}
+
+void TcpFabric::attach(Entry& entry, uint32_t number, ByteStream stream) {
+  entry.link->attach(number, std::move(stream));
+  if (entry.link->is_up()) --waiting_count_;
 }
 
 void TcpFabric::welcome_guests() {
@@ -209,21 +231,21 @@ void TcpFabric::hear_guest(int fd) {
   guests_.erase(guest);
 }
 
-// A guest whose greeting is whole becomes the connection of the link that it names; nobody else's.
+// A guest whose greeting is whole becomes the connection that it names, if that one is missing;
+// nobody else's.
 void TcpFabric::hand_over(Guest& guest) {
-  if (std::memcmp(guest.hello.data(), kGreeting.data(), kGreeting.size()) != 0) return;
-  const std::byte* const token = guest.hello.data() + kGreeting.size();
-  for (uint32_t i = 0; i < links_.size(); ++i) {
-    Entry* const entry = links_[i].get();
-    if (entry == nullptr || !entry->is_acceptor || entry->link->is_attached()) continue;
-    if (std::memcmp(entry->token.data(), token, entry->token.size()) != 0) continue;
+  const std::optional<TcpGreeting> greeting = decode_tcp_hello(guest.hello);
+  if (!greeting.has_value()) return;
+  for (const std::unique_ptr<Entry>& entry : links_) {
+    if (entry == nullptr || !entry->is_acceptor || entry->link->is_up()) continue;
+    if (entry->token != greeting->token) continue;
+    const uint32_t number = greeting->stream;
+    if (number >= entry->link->stream_count() || entry->link->is_attached(number)) return;
     epoll_event event{};
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | static_cast<uint32_t>(EPOLLET);
-    event.data.u64 = i;
+    event.data.u64 = key_of(entry->link->id(), number);
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, guest.stream.fd(), &event) != 0) return;
-    entry->link->attach(std::move(guest.stream));
-    --waiting_count_;
-    return;
+    return attach(*entry, number, std::move(guest.stream));
   }
 }
 
@@ -237,19 +259,22 @@ void TcpFabric::expire_guests(Instant now) {
 void TcpFabric::on_edge(uint64_t key, uint32_t what) {
   if (key == kListenerKey) return welcome_guests();
   if ((key & kGuestKey) != 0) return hear_guest(static_cast<int>(key & UINT32_MAX));
-  Entry& entry = *links_[key];
-  if (entry.attempt.valid()) return on_attempt(entry);
+  Entry& entry = *links_[key & UINT32_MAX];
+  const auto number = static_cast<uint32_t>(key >> kNumberShift);
+  if (number < entry.attempts.size() && entry.attempts[number].stream.valid()) {
+    return on_attempt(entry, number);
+  }
   const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-  entry.link->on_ready((what & (EPOLLIN | ends)) != 0, (what & (EPOLLOUT | ends)) != 0);
+  entry.link->on_ready(number, (what & (EPOLLIN | ends)) != 0, (what & (EPOLLOUT | ends)) != 0);
 }
 
 void TcpFabric::check_waiting(Instant now) {
   for (const std::unique_ptr<Entry>& entry : links_) {
-    if (entry == nullptr || entry->link->is_attached()) continue;
+    if (entry == nullptr || entry->link->is_up()) continue;
     if (entry->deadline.ns == 0) entry->deadline = now + kConnectPatience;
     if (now < entry->deadline) continue;
     entry->link->lose(entry->is_acceptor
-                          ? "the worker made no connection to this shard within 20 s"
+                          ? describe_missing(*entry->link)
                           : describe_link_failure("connect to " + to_text(entry->addresses.at(0)) +
                                                   ": no answer within 20 s"));
   }
@@ -307,7 +332,7 @@ Instant TcpFabric::next_deadline() const {
   Instant next{INT64_MAX};
   if (waiting_count_ > 0) {
     for (const std::unique_ptr<Entry>& entry : links_) {
-      if (entry == nullptr || entry->link->is_attached() || entry->link->is_lost()) continue;
+      if (entry == nullptr || entry->link->is_up() || entry->link->is_lost()) continue;
       next = std::min(next, entry->deadline);
     }
   }

@@ -1,11 +1,11 @@
 // The tcp fabric: hub and workers on different machines, one connection for each link (a worker and
-// a shard).
+// a shard), or several where one does not fill the network.
 //
-// The acceptor listens on a port of its own; its offer says where, and a token that the worker's
-// connection must begin with: "PHUBTCP1", then the token. Whoever does not know one within ten
-// seconds, TLS handshake included, is cut off. Frames: tcp_link.h. Sockets belong to the thread
-// that polls the fabric, in one edge-triggered epoll set. Payloads are received straight into their
-// slots and sent from where they lie: no copies but the kernel's.
+// The acceptor listens on a port of its own; its offer says where, how many connections the link
+// has, and the token that each must begin with: tcp_bootstrap.h. Whoever does not know one within
+// ten seconds, TLS handshake included, is cut off. Frames: tcp_frame.h. Sockets belong to the
+// thread that polls the fabric, in one edge-triggered epoll set. Payloads are received straight
+// into their slots and sent from where they lie: no copies but the kernel's.
 #pragma once
 
 #include <memory>
@@ -28,6 +28,7 @@ struct TcpOptions {
   uint16_t port_last = 0;      // Acceptors; not 0: the first free port from listen's to here.
   std::string advertise = {};  // Acceptors: the host that workers connect to. Empty: the
                                // one by which they reached the hub.
+  uint32_t streams = 1;        // Acceptors: connections of a link, at most kTcpStreamsMax.
   std::string hub_host = {};   // Connectors: that host.
   std::shared_ptr<const TlsContext> tls = {};  // Not null: the tls fabric, the same inside TLS.
 };
@@ -59,31 +60,35 @@ class TcpFabric final : public Fabric {
   Instant next_deadline() const override;
 
  private:
-  // A link and the connection that it waits for.
+  // Connectors: a connection that is being made, and where to try next.
+  struct Attempt {
+    ByteStream stream;
+    size_t next_address = 0;
+  };
+  // A link and the connections that it waits for.
   struct Entry {
     std::unique_ptr<TcpLink> link;
     TcpToken token = {};
     bool is_acceptor = false;
     bool is_live = false;  // Acceptors: after accept(). Nothing comes out of poll() before.
     bool is_due = false;   // Has work for the next poll, or may have.
-    Instant deadline;      // 0: the clock has not been seen yet. For links without a connection.
-    // Connectors: where to try next, and the attempt that goes on.
-    std::vector<SocketAddress> addresses;
-    size_t next_address = 0;
-    ByteStream attempt;
+    Instant deadline;      // 0: the clock has not been seen yet. For links that are not up.
+    std::vector<SocketAddress> addresses;  // Connectors.
+    std::vector<Attempt> attempts;         // By the connection's number. Acceptors: none.
   };
   // A connection that has not said yet which link it is for.
   struct Guest {
     ByteStream stream;
     Instant deadline;  // 0: the clock has not been seen yet.
     size_t bytes = 0;
-    std::array<std::byte, 24> hello = {};
+    TcpHello hello = {};
   };
 
   explicit TcpFabric(base::Fd epoll) : epoll_(std::move(epoll)) {}
   Entry& at(LinkId link) const;
   LinkId keep(std::unique_ptr<Entry> entry);
   Status watch(int fd, uint64_t key);
+  void attach(Entry& entry, uint32_t number, ByteStream stream);
   void take_edges();
   void on_edge(uint64_t key, uint32_t what);
   void welcome_guests();
@@ -91,8 +96,8 @@ class TcpFabric final : public Fabric {
   void hand_over(Guest& guest);
   Result<ByteStream> make_stream(base::Fd socket) const;
   void expire_guests(Instant now);
-  void try_next_address(Entry& entry, std::string failure);
-  void on_attempt(Entry& entry);
+  void try_next_address(Entry& entry, uint32_t number, std::string failure);
+  void on_attempt(Entry& entry, uint32_t number);
   void check_waiting(Instant now);
 
   base::Fd epoll_;
@@ -100,11 +105,12 @@ class TcpFabric final : public Fabric {
   std::string advertised_host_;
   uint16_t port_ = 0;
   std::string hub_host_;
+  uint8_t streams_ = 1;
   std::shared_ptr<const TlsContext> tls_;  // Null: plain.
   std::vector<base::Mapping> memory_;
   std::vector<std::unique_ptr<Entry>> links_;  // By LinkId; null if free.
   std::vector<Guest> guests_;
-  size_t waiting_count_ = 0;  // Links without a connection.
+  size_t waiting_count_ = 0;  // Links that are not up.
   size_t cursor_ = 0;
 };
 

@@ -10,14 +10,15 @@ namespace {
 
 constexpr uint32_t kOfferMagic = 0x4f504354;   // "TCPO"
 constexpr uint32_t kAnswerMagic = 0x41504354;  // "TCPA"
-constexpr uint32_t kTcpVersion = 1;
+constexpr uint32_t kTcpVersion = 2;
+constexpr std::string_view kGreeting = "PHUBTCP2";
 
 Status refuse(const std::string& why) { return Status(Code::invalid_argument, "tcp " + why); }
 
 }  // namespace
 
 std::string encode_tcp_offer(const TcpOffer& offer, const LinkOptions& options) {
-  std::string blob(6 * 4 + offer.token.size() + 2 + 1 + offer.host.size(), '\0');
+  std::string blob(6 * 4 + offer.token.size() + 2 + 1 + 1 + offer.host.size(), '\0');
   base::ByteWriter writer(bytes_of(blob));
   writer.number(kOfferMagic);
   writer.number(kTcpVersion);
@@ -27,6 +28,7 @@ std::string encode_tcp_offer(const TcpOffer& offer, const LinkOptions& options) 
   writer.number(options.connector_puts_max);
   writer.raw(offer.token);
   writer.number(offer.port);
+  writer.number(offer.streams);
   writer.number(static_cast<uint8_t>(offer.host.size()));
   writer.raw(bytes_of(std::string_view(offer.host)));
   return blob;
@@ -44,11 +46,13 @@ Result<TcpOffer> decode_tcp_offer(std::string_view blob, const LinkOptions& opti
   const std::span<const std::byte> token = reader.raw(offer.token.size());
   std::copy(token.begin(), token.end(), offer.token.begin());
   offer.port = reader.number<uint16_t>();
+  offer.streams = reader.number<uint8_t>();
   const std::span<const std::byte> host = reader.raw(reader.number<uint8_t>());
   offer.host.assign(reinterpret_cast<const char*>(host.data()), host.size());
   const bool is_printable =
       std::all_of(offer.host.begin(), offer.host.end(), [](char c) { return c > ' ' && c < 127; });
-  if (!reader.is_complete() || offer.port == 0 || !is_printable) {
+  const bool has_streams = offer.streams >= 1 && offer.streams <= kTcpStreamsMax;
+  if (!reader.is_complete() || offer.port == 0 || !has_streams || !is_printable) {
     return refuse("offer of " + std::to_string(blob.size()) + " bytes is malformed");
   }
   return offer;
@@ -78,6 +82,26 @@ Status check_tcp_answer(std::string_view blob, const LinkOptions& options) {
                   std::to_string(least) + " are needed");
   }
   return {};
+}
+
+TcpHello encode_tcp_hello(const TcpGreeting& greeting) {
+  TcpHello hello;
+  base::ByteWriter writer(hello);
+  writer.raw(bytes_of(kGreeting));
+  writer.raw(greeting.token);
+  writer.number(greeting.stream);
+  return hello;
+}
+
+std::optional<TcpGreeting> decode_tcp_hello(const TcpHello& hello) {
+  base::ByteReader reader(hello);
+  const std::span<const std::byte> mark = reader.raw(kGreeting.size());
+  if (!std::equal(mark.begin(), mark.end(), bytes_of(kGreeting).begin())) return std::nullopt;
+  TcpGreeting greeting;
+  const std::span<const std::byte> token = reader.raw(greeting.token.size());
+  std::copy(token.begin(), token.end(), greeting.token.begin());
+  greeting.stream = reader.number<uint8_t>();
+  return greeting;
 }
 
 }  // namespace phub::transport

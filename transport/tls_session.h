@@ -20,6 +20,9 @@ struct x509_store_ctx_st;
 
 namespace phub::transport {
 
+// What a connection over TLS costs in memory: the buffers here, and OpenSSL's own.
+constexpr uint64_t kTlsStreamBytes = 128 << 10;
+
 class TlsSession {
  public:
   // ssl: this object's from now on, and knows its role. socket: the stream's.

@@ -108,6 +108,8 @@ Status Client::check_offer(const HubSession& hub, const exchange::Offer& offer) 
 // stay.
 void Client::on_offer(uint32_t index, exchange::Offer& offer, std::vector<base::Fd> fds) {
   HubSession& hub = hubs_[index];
+  // On its way out, or a link has failed: the hubs hear, or have said, why.
+  if (state_ == State::leaving || !suspicion_.ok()) return;
   if (const Status checked = check_offer(hub, offer); !checked.ok()) return fail(checked);
   hub.has_offered = true;
   rounds_.reset();
@@ -193,6 +195,7 @@ Status Client::connect_links(uint32_t hub, exchange::Offer& offer, std::vector<b
 
 void Client::on(uint32_t index, exchange::Start& start) {
   HubSession& hub = hubs_[index];
+  if (state_ == State::leaving) return;
   if (!agreement_.has_value() || !hub.has_offered || hub.has_started || start.epoch != epoch_ + 1) {
     return fail(Status(Code::internal, "hub " + hub.address + " started epoch " +
                                            std::to_string(start.epoch) + " while this rank is " +

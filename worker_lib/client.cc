@@ -1,6 +1,7 @@
 #include "worker_lib/client.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
 #include "base/try.h"
@@ -77,11 +78,49 @@ bool Client::all_hubs(bool (*is_true)(const HubSession&)) const {
 size_t Client::poll(Instant now) {
   size_t handled = 0;
   if (state_ == State::failed || state_ == State::left) return handled;
-  if (rounds_ != nullptr) handled += rounds_->poll(now);
+  handled += poll_links(now);
   if (state_ != State::running || now >= next_session_poll_) handled += poll_session(now);
-  if (state_ == State::running && suspicion_.ok()) suspicion_ = rounds_->lost();
   if (!suspicion_.ok()) await_reason(now);
   return handled;
+}
+
+// Also while hubs are still agreeing: links come up in polls, and a hub waits for them. Links of
+// the epoch before may be lost meanwhile, for that epoch is over.
+size_t Client::poll_links(Instant now) {
+  if (rounds_ != nullptr) {
+    const size_t handled = rounds_->poll(now);
+    if (state_ == State::running && suspicion_.ok()) suspicion_ = rounds_->lost();
+    return handled;
+  }
+  if (!agreement_.has_value()) return 0;
+  if (agreement_->rounds != nullptr) {
+    const size_t handled = agreement_->rounds->poll(now);
+    if (suspicion_.ok()) suspicion_ = agreement_->rounds->lost();
+    return handled;
+  }
+  size_t handled = 0;
+  std::array<transport::Event, 16> events;
+  for (uint32_t i = 0; i < fabrics_.size(); ++i) {
+    const size_t count = fabrics_[i]->poll(now, events);
+    for (const transport::Event& event : std::span(events).first(count)) {
+      if (event.kind == transport::EventKind::arrived) fabrics_[i]->release(event);
+      if (event.kind == transport::EventKind::lost) on_early_loss(i, event.link);
+    }
+    handled += count;
+  }
+  return handled;
+}
+
+// Of a link that is new, while other hubs have not offered theirs yet.
+void Client::on_early_loss(uint32_t fabric, transport::LinkId link) {
+  for (uint32_t shard = 0; shard < agreement_->links.size() && suspicion_.ok(); ++shard) {
+    const ShardLink& known = agreement_->links[shard];
+    const bool is_new = hubs_[shape_.shards[shard].hub].has_offered;
+    if (!is_new || known.fabric != fabric || known.link != link) continue;
+    suspicion_ =
+        Status(Code::aborted,
+               known.name + " is lost: " + fabrics_[fabric]->lost_reason(link) + "; connect again");
+  }
 }
 
 size_t Client::poll_session(Instant now) {

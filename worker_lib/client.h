@@ -59,8 +59,8 @@ class Client {
   State state() const { return state_; }
   const Status& failure() const { return failure_; }  // Why, when failed.
   const WorkerOptions& options() const { return options_; }
-  // "hub tcp://10.0.0.7:7077", "hub A or hub B": who has not answered request `id`, or, for 0, has
-  // not welcomed this rank.
+  // "hub tcp://10.0.0.7:7077", "hub A and hub B": who has not answered request `id`, or, for 0, has
+  // not welcomed this rank, or not let it go.
   std::string silent_hubs(uint64_t id) const;
 
   Result<std::span<std::byte>> allocate(size_t bytes);
@@ -116,7 +116,8 @@ class Client {
   bool arm(const Interest& interest);
   void disarm();
   size_t hub_count() const { return hubs_.size(); }
-  int session_fd(size_t hub) const { return hubs_[hub].channel->fd(); }
+  // -1: nothing of interest comes from this hub any more.
+  int session_fd(size_t hub) const { return hubs_[hub].has_left ? -1 : hubs_[hub].channel->fd(); }
   size_t fabric_count() const { return fabrics_.size(); }
   int fabric_fd(size_t fabric) const { return fabrics_[fabric]->fd(); }
   Instant next_deadline() const;
@@ -130,6 +131,8 @@ class Client {
   };
 
   size_t poll_hub(uint32_t hub, Instant now);
+  size_t poll_links(Instant now);
+  void on_early_loss(uint32_t fabric, transport::LinkId link);
   void handle(uint32_t hub, exchange::Message message);
   void on(uint32_t hub, exchange::Challenge& challenge);
   void on(uint32_t hub, exchange::Welcome& welcome);

@@ -200,8 +200,9 @@ Status Worker::Impl::leave(Milliseconds timeout) {
   if (const Status status = wait_all(timeout); !status.ok()) return status.with_context("leave");
   PHUB_TRY(driver_->with([](Client& client) { return client.begin_leave(); }));
   if (!wait_for(is_over, timeout)) {
-    return Status(Code::timed_out, "leave: " + client::timed_out_after(timeout) + ": hub " +
-                                       options_.hub + " did not answer");
+    const std::string who = driver_->with([](Client& c) { return c.silent_hubs(0); });
+    return Status(Code::timed_out,
+                  "leave: " + client::timed_out_after(timeout) + ": " + who + " did not answer");
   }
   return driver_->with([](Client& client) {
     return client.state() == State::left ? Status() : client.failure().with_context("leave");

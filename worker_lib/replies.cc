@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
+#include <string_view>
 
 namespace phub::client {
 namespace {
@@ -19,10 +21,12 @@ bool Request::is_complete() const {
 
 std::string join_late(const Request& request) {
   std::string text;
+  std::set<std::string_view> told;
   for (const std::optional<exchange::Body>& reply : request.replies) {
     const auto* const report =
         reply.has_value() ? std::get_if<exchange::LateReport>(&*reply) : nullptr;
     if (report == nullptr || report->text.empty()) continue;
+    if (!told.insert(report->text).second) continue;
     text += (text.empty() ? "" : "; ") + report->text;
   }
   return text;

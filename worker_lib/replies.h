@@ -18,12 +18,12 @@ struct Request {
   bool is_complete() const;
 };
 
-// The texts of those that have answered with one, each hub's after the other.
+// The texts of those that have answered with one, each hub's after the other, equal ones once.
 std::string join_late(const Request& request);
 
 // Of a StateQuery that all hubs have answered: each element from the hub that owns its chunk, the
-// step count from the one that owns the tensor's first; an error if any hub has one.
-// REQUIRES: is_complete(); replies are StateReply.
+// largest step count (only the owner of the tensor's first chunk says one); an error if any has
+// one. REQUIRES: is_complete(); replies are StateReply.
 exchange::StateReply join_state(const Request& request, const exchange::ChunkMap& map,
                                 const exchange::HubShape& hubs);
 

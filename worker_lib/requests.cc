@@ -74,9 +74,15 @@ std::optional<exchange::Body> Client::take_reply(uint64_t id) {
   if (!has_reply(id)) return std::nullopt;
   const Request request = std::move(requests_.extract(id).mapped());
   const bool is_state = std::holds_alternative<exchange::StateReply>(*request.replies[0]);
-  // Without rounds the tensors are being agreed on anew: what the first hub says stands.
-  if (is_state && rounds_ != nullptr) return join_state(request, rounds_->map(), shape_);
-  return request.replies[0];
+  if (!is_state || hubs_.size() == 1) return request.replies[0];
+  if (rounds_ != nullptr) return join_state(request, rounds_->map(), shape_);
+  // Which hub has which element is being agreed on anew.
+  return exchange::StateReply{
+      id,
+      static_cast<uint8_t>(Code::failed_precondition),
+      "the ranks are agreeing on tensors; let register_tensors return first",
+      0,
+      {}};
 }
 
 std::string Client::take_late_text(uint64_t id) {
@@ -94,8 +100,9 @@ std::string Client::silent_hubs(uint64_t id) const {
   const auto found = requests_.find(id);
   std::string names;
   for (uint32_t hub = 0; hub < hubs_.size(); ++hub) {
-    const bool is_silent = id == 0 ? !hubs_[hub].is_welcome()
-                                   : found != requests_.end() && !found->second.replies[hub];
+    const bool is_silent = id != 0 ? found != requests_.end() && !found->second.replies[hub]
+                           : state_ == State::leaving ? !hubs_[hub].has_left
+                                                      : !hubs_[hub].is_welcome();
     if (is_silent) names += (names.empty() ? "hub " : " and hub ") + hubs_[hub].address;
   }
   return names;

@@ -190,6 +190,8 @@ TEST(HubConfigTest, WrongValuesAreRefusedWithAReason) {
       {"port_range = 7163-7100", "FIRST-LAST"},
       {"port_range = 0-7100", "FIRST-LAST"},
       {"port_range = 7100-7102", "has 3 ports, but each of the 16 shards"},
+      {"tcp_streams = 0", "from 1 to 16"},
+      {"tcp_streams = 17", "from 1 to 16"},
       {"http = 7070", "has no port; want HOST:PORT"},
       {"http = 127.0.0.1:70700", "port"},
       {"socket_mode = 0777", "0600, 0660, 0666"},

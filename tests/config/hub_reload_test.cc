@@ -34,6 +34,7 @@ std::map<std::string, std::string> other_values(const std::string& token_file) {
   return {{"listen", "tcp://127.0.0.1:1"},
           {"advertise", "10.0.0.9"},
           {"port_range", "7100-7163"},
+          {"tcp_streams", "4"},
           {"socket_mode", "0660"},
           {"socket_group", "root"},
           {"tls_cert", "/other.pem"},
@@ -63,11 +64,12 @@ std::string argument(std::string name, const std::string& value) {
 
 bool is_same(const HubConfig& a, const HubConfig& b) {
   const auto fields = [](const HubConfig& c) {
-    return std::tuple(
-        c.listen, c.advertise, c.port_first, c.port_last, c.socket_mode, c.socket_group, c.tls_cert,
-        c.tls_key, c.tls_client_ca, c.http, c.shards, c.pin, c.is_pinned, c.memory_limit_bytes,
-        c.job_memory_limit_bytes, c.jobs_max, c.sessions_max, c.peer_timeout_ms, c.join_timeout_ms,
-        c.stores, c.idle_spin_us, c.can_workers_create, c.admin_token, c.log_level, c.is_log_json);
+    return std::tuple(c.listen, c.advertise, c.port_first, c.port_last, c.tcp_streams,
+                      c.socket_mode, c.socket_group, c.tls_cert, c.tls_key, c.tls_client_ca, c.http,
+                      c.shards, c.pin, c.is_pinned, c.memory_limit_bytes, c.job_memory_limit_bytes,
+                      c.jobs_max, c.sessions_max, c.peer_timeout_ms, c.join_timeout_ms, c.stores,
+                      c.idle_spin_us, c.can_workers_create, c.admin_token, c.log_level,
+                      c.is_log_json);
   };
   return fields(a) == fields(b);
 }

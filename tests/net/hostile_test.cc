@@ -73,7 +73,7 @@ TEST_F(HostileTest, BrokenBytesBeforeTheProof) {
       const std::string frame = exchange::encode(samples[random.below(samples.size())]);
       say(socket.get(), i % 3 == 0 ? noise(1 + random.below(5000), random)
                                    : spoil(frame, random) + spoil(frame, random));
-      if (i % 4 == 0) say(socket.get(), "PHUBTCP1" + noise(1 + random.below(64), random));
+      if (i % 4 == 0) say(socket.get(), "PHUBTCP2" + noise(1 + random.below(64), random));
     }
   });
 }

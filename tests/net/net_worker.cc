@@ -1,13 +1,15 @@
 // A rank whose every result is checked, for the tests on real networks.
 //
-//   net_worker HUB JOB RANK SIZE ROUNDS ELEMENTS
+//   net_worker HUB JOB RANK SIZE ROUNDS ELEMENTS [hold]
 //
-// ROUNDS 0: without end. Lines: "at HUB_ADDRESS", "joined", "round N" every 50 ms, "done
-// MICROSECONDS" (a round, on average, while all ranks were there), "wrong ..." and exit status 4,
-// "error CODE: MESSAGE" and exit status 3.
+// ROUNDS 0: without end. hold: behind "joined" it waits for SIGUSR1, and so do all others for it.
+// Lines: "at HUB_ADDRESS", "joined", "round N" every 50 ms, "done MICROSECONDS" (a round, on
+// average, while all ranks were there), "wrong ..." and exit status 4, "error CODE: MESSAGE" and
+// exit status 3.
 #include <phub/worker.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -43,6 +45,11 @@ bool is_right(const std::vector<float>& sums, uint64_t ranks, uint64_t round) {
 
 int main(int argc, char** argv) {
   if (argc < 7) return 2;
+  const bool holds = argc > 7;
+  sigset_t go;
+  sigemptyset(&go);
+  sigaddset(&go, SIGUSR1);
+  if (holds) ::pthread_sigmask(SIG_BLOCK, &go, nullptr);  // Before any thread is there.
   const auto number = [argv](int i) { return std::strtoull(argv[i], nullptr, 10); };
   const uint64_t rank = number(3), size = number(4), rounds = number(5);
   phub::WorkerOptions options;
@@ -67,6 +74,8 @@ int main(int argc, char** argv) {
   const auto tensors = worker->register_tensors(specs);
   if (!tensors.ok()) return report(tensors.status());
   say(0, "joined\n");
+  int signal = 0;
+  if (holds) ::sigwait(&go, &signal);
   if (const phub::Status together = worker->barrier(); !together.ok()) return report(together);
   std::vector<std::vector<float>> data = {std::vector<float>(specs[0].count),
                                           std::vector<float>(specs[1].count)};

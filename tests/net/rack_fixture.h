@@ -58,10 +58,17 @@ class RackFixture : public testing::Test {
   }
   // A rank of a job on a machine of its own, where the hub's socket is not.
   Child start_worker(const Node& node, const std::string& hub, const std::string& job,
-                     uint32_t rank, uint32_t size, uint64_t rounds, uint64_t elements = 200'000) {
-    return Child({PHUB_TEST_NET_WORKER, hub, job, std::to_string(rank), std::to_string(size),
-                  std::to_string(rounds), std::to_string(elements)},
-                 {node.network(), &node == hub_node_ ? "" : folder_});
+                     uint32_t rank, uint32_t size, uint64_t rounds, uint64_t elements = 200'000,
+                     bool holds = false) {
+    std::vector<std::string> argv = {PHUB_TEST_NET_WORKER,
+                                     hub,
+                                     job,
+                                     std::to_string(rank),
+                                     std::to_string(size),
+                                     std::to_string(rounds),
+                                     std::to_string(elements)};
+    if (holds) argv.push_back("hold");
+    return Child(argv, {node.network(), &node == hub_node_ ? "" : folder_});
   }
   // One rank on each of the workers' machines.
   std::vector<Child> start_job(const std::string& hub, const std::string& job, uint64_t rounds,

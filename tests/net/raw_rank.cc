@@ -62,8 +62,7 @@ base::Fd RawRank::open_link() {
   if (!where.ok()) return {};
   base::Fd link = dial({hub_.host, where->port});
   if (!link.valid()) return {};
-  std::string hello = "PHUBTCP1";
-  hello.append(reinterpret_cast<const char*>(where->token.data()), where->token.size());
+  const transport::TcpHello hello = transport::encode_tcp_hello({where->token, 0});
   ::send(link.get(), hello.data(), hello.size(), MSG_NOSIGNAL);
   session_.queue({exchange::Answer{1, {transport::encode_tcp_answer(options)}, {0}}, {}});
   exchange::Start start;

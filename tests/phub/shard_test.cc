@@ -116,6 +116,13 @@ TEST_F(ShardTest, AnAnswerBehindALeaveIsRefused) {
   EXPECT_EQ(shard_->accept(kJob, 1, {}).code(), Code::aborted);
 }
 
+TEST_F(ShardTest, ABrokenAnswerCostsTheRankItsLinkAndTheShardNothing) {
+  EXPECT_FALSE(shard_->accept(kJob, 1, {"no answer at all", {}}).ok());
+  EXPECT_EQ(shard_->accept(kJob, 1, {}).code(), Code::aborted) << "its link is closed";
+  shard_->remove(kJob);  // Closes what is open, and nothing twice.
+  EXPECT_EQ(shard_->find(kJob), nullptr);
+}
+
 TEST_F(ShardTest, ABroadcastWithoutARootIsNobodysFault) {
   join_all();
   push(0, 0, 1, exchange::Verb::broadcast, 0);

@@ -1,6 +1,6 @@
 // Real hubs in the test's process and workers on threads of their own. One hub over shared memory;
 // or as many as PHUB_TEST_HUBS lists, each "shm" or an address to listen on;
-// for tls:// with certificates on both sides.
+// for tls:// with certificates on both sides; links of PHUB_TEST_TCP_STREAMS connections.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -42,6 +42,9 @@ class HubFixture : public testing::Test {
     config.listen = listen;
     config.http.reset();
     config.shards = 2;
+    if (const char* const streams = std::getenv("PHUB_TEST_TCP_STREAMS"); streams != nullptr) {
+      config.tcp_streams = static_cast<uint32_t>(std::atoi(streams));
+    }
     config.memory_limit_bytes = uint64_t{4} << 30;
     config.job_memory_limit_bytes = uint64_t{4} << 30;
     if (config.listen.starts_with("tls://")) {

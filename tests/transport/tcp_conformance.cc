@@ -11,7 +11,8 @@ namespace {
 
 class TcpPair final : public FabricPair {
  public:
-  TcpPair() : acceptor_(make({.listen = base::HostPort{"127.0.0.1", 0}})) {
+  explicit TcpPair(uint32_t streams)
+      : acceptor_(make({.listen = base::HostPort{"127.0.0.1", 0}, .streams = streams})) {
     for (size_t i = 0; i < kConnectorCount; ++i) {
       connectors_.push_back(make({.hub_host = "127.0.0.1"}));
     }
@@ -38,7 +39,9 @@ class TcpPair final : public FabricPair {
 };
 
 INSTANTIATE_FABRIC_CONFORMANCE(
-    tcp, [] { return std::make_unique<TcpPair>(); }, "");
+    tcp, [] { return std::make_unique<TcpPair>(1); }, "");
+INSTANTIATE_FABRIC_CONFORMANCE(
+    tcp_streams, [] { return std::make_unique<TcpPair>(4); }, "");
 
 }  // namespace
 }  // namespace phub::transport

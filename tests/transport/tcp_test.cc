@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -23,8 +24,11 @@ constexpr uint32_t kSlotBytes = 256;
 
 class TcpTest : public testing::Test {
  protected:
-  void SetUp() override {
-    fabric_ = std::move(TcpFabric::make({.listen = base::HostPort{"127.0.0.1", 0}})).value();
+  void SetUp() override { start(1); }
+  void start(uint32_t streams) {
+    options_ = peer_options_ = {};
+    const base::HostPort any{"127.0.0.1", 0};
+    fabric_ = std::move(TcpFabric::make({.listen = any, .streams = streams})).value();
     memory_ = fabric_->allocate(2 * kSlotBytes)->data();
     options_.slots = {{memory_, kSlotBytes}, {memory_ + kSlotBytes, kSlotBytes}};
     options_.peer_slot_count = 1;
@@ -42,11 +46,11 @@ class TcpTest : public testing::Test {
     return std::move(connect_tcp({"127.0.0.1", offer_.port}, base::now() + std::chrono::seconds(5)))
         .value();
   }
-  base::Fd dial_as_worker() const {
+  // A link's connection with this number.
+  base::Fd dial_as_worker(uint8_t number = 0) const {
     base::Fd socket = dial();
-    std::string hello = "PHUBTCP1";
-    hello.append(reinterpret_cast<const char*>(offer_.token.data()), offer_.token.size());
-    say(socket, hello);
+    const TcpHello hello = encode_tcp_hello({offer_.token, number});
+    say(socket, {reinterpret_cast<const char*>(hello.data()), hello.size()});
     return socket;
   }
   static void say(const base::Fd& socket, std::string_view bytes) {
@@ -87,7 +91,7 @@ class TcpTest : public testing::Test {
 
 TEST_F(TcpTest, AWrongTokenIsCutOffAndTheRightOneStillComesIn) {
   const base::Fd stranger = dial();
-  say(stranger, "PHUBTCP1" + std::string(16, 'x'));
+  say(stranger, "PHUBTCP2" + std::string(17, '\0'));
   const base::Fd talker = dial();
   base::Random random(3);
   std::string noise(1000, '\0');
@@ -173,6 +177,132 @@ TEST_F(TcpTest, AConnectionThatEndsInsideAFrameIsReportedSo) {
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].kind, EventKind::lost);
   EXPECT_THAT(fabric_->lost_reason(link_), HasSubstr("inside a frame"));
+}
+
+// Whether the acceptor has ended the connection, polling it for at most about a second.
+bool is_cut_off(const base::Fd& socket, Fabric& fabric) {
+  std::array<Event, 8> events;
+  for (int i = 0; i < 1000; ++i) {
+    fabric.poll(base::now(), events);
+    char byte = 0;
+    const ssize_t count = ::recv(socket.get(), &byte, 1, MSG_DONTWAIT);
+    if (count == 0 || (count < 0 && errno != EAGAIN)) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+TEST_F(TcpTest, EachConnectionOfALinkBringsItsFrames) {
+  start(4);
+  EXPECT_EQ(offer_.streams, 4u);
+  std::vector<base::Fd> workers;
+  for (const uint8_t number : {2, 0, 3, 1}) {
+    workers.push_back(dial_as_worker(number));
+    say(workers.back(), frame(number, 1, 1) + "x");
+    const std::vector<Event> events = poll_some();
+    ASSERT_EQ(events.size(), 1u);
+    EXPECT_EQ(events[0].tag, number);
+  }
+}
+
+TEST_F(TcpTest, AConnectionThatTheLinkDoesNotHaveOrHasAlreadyIsCutOffAndTheLinkStays) {
+  start(4);
+  const base::Fd first = dial_as_worker(3);
+  say(first, frame(1, 0, 0));
+  ASSERT_EQ(poll_some().size(), 1u);
+  for (const uint8_t number : {3, 4, 255}) {
+    EXPECT_TRUE(is_cut_off(dial_as_worker(number), *fabric_)) << int{number};
+  }
+  std::vector<base::Fd> others;
+  for (const uint8_t number : {0, 1, 2}) others.push_back(dial_as_worker(number));
+  say(others.back(), frame(2, 0, 0));
+  ASSERT_EQ(poll_some().size(), 1u);
+  // The link is up: nobody else is let in by its token.
+  EXPECT_TRUE(is_cut_off(dial_as_worker(0), *fabric_));
+  say(first, frame(3, 0, 0));
+  const std::vector<Event> events = poll_some();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].tag, 3u);
+}
+
+TEST_F(TcpTest, OneOfFourConnectionsThatEndsCostsTheLinkAfterWhatTheOthersBrought) {
+  start(4);
+  std::vector<base::Fd> workers;
+  for (const uint8_t number : {0, 1, 2, 3}) workers.push_back(dial_as_worker(number));
+  say(workers[0], frame(7, 0, 0));
+  ASSERT_EQ(poll_some().size(), 1u);
+  say(workers[1], frame(8, 0, 0));
+  say(workers[3], frame(9, 0, 0));
+  workers[2] = base::Fd();
+  std::vector<uint32_t> tags;
+  std::vector<Event> events;
+  while (events.empty() || events.back().kind == EventKind::arrived) {
+    events = poll_some();
+    ASSERT_FALSE(events.empty());
+    for (const Event& event : events) tags.push_back(event.tag);
+  }
+  EXPECT_EQ(events.back().kind, EventKind::lost);
+  tags.pop_back();
+  EXPECT_THAT(tags, testing::UnorderedElementsAre(8u, 9u));
+  EXPECT_THAT(fabric_->lost_reason(link_), HasSubstr("connection 3 of 4: the peer has closed"));
+}
+
+TEST_F(TcpTest, BytesThatAreNoFrameOnOneOfFourConnectionsCostTheLink) {
+  start(4);
+  const base::Fd silent = dial_as_worker(0);
+  const base::Fd worker = dial_as_worker(1);
+  say(worker, frame(1, 2, 0));
+  const std::vector<Event> events = poll_some();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].kind, EventKind::lost);
+  EXPECT_THAT(fabric_->lost_reason(link_), HasSubstr("connection 2 of 4: the peer put to slot 2"));
+}
+
+TEST_F(TcpTest, AConnectionThatIsMissingAfterTwentySecondsCostsTheLink) {
+  start(2);
+  const base::Fd worker = dial_as_worker(1);
+  say(worker, frame(1, 0, 0));
+  ASSERT_EQ(poll_some().size(), 1u);
+  std::array<Event, 1> event;
+  EXPECT_EQ(fabric_->poll(base::now() + std::chrono::seconds(21), event), 1u);
+  EXPECT_EQ(event[0].kind, EventKind::lost);
+  EXPECT_THAT(fabric_->lost_reason(link_), HasSubstr("not all 2 connections"));
+}
+
+TEST_F(TcpTest, AnOfferOfNoOrTooManyConnectionsIsMalformed) {
+  for (const uint8_t streams : {0, 17}) {
+    offer_.streams = streams;
+    LinkOptions acceptor = options_;
+    const Status status =
+        decode_tcp_offer(encode_tcp_offer(offer_, acceptor), peer_options_).status();
+    EXPECT_THAT(status.message(), HasSubstr("malformed")) << int{streams};
+  }
+}
+
+// A connection whose peer reads nothing holds its frame; the others go on, and `sent` events come
+// in that order.
+TEST_F(TcpTest, PutsGoAroundAConnectionThatIsStuck) {
+  start(2);
+  constexpr uint32_t kBytes = 1 << 20;
+  const std::byte* const data = fabric_->allocate(kBytes)->data();
+  std::vector<base::Fd> workers;
+  for (const uint8_t number : {0, 1}) workers.push_back(dial_as_worker(number));
+  std::vector<std::byte> sink(kBytes);
+  std::vector<uint64_t> sent;
+  uint64_t next = 0;
+  for (int i = 0; i < 2000 && sent.size() < 64; ++i) {
+    std::array<Event, 8> events;
+    const size_t count = fabric_->poll(base::now(), events);
+    for (size_t k = 0; k < count; ++k) sent.push_back(events[k].cookie);
+    const Put put = {.link = link_, .bytes = kBytes, .data = data, .cookie = next};
+    if (next - sent.size() < 4) next += fabric_->put({&put, 1});
+    while (::recv(workers[1].get(), sink.data(), sink.size(), MSG_DONTWAIT) > 0) {
+    }
+  }
+  ASSERT_GE(sent.size(), 64u);
+  std::sort(sent.begin(), sent.end());
+  EXPECT_EQ(std::unique(sent.begin(), sent.end()), sent.end());
+  EXPECT_LT(sent.size(), next);  // What the stuck one holds.
 }
 
 TEST_F(TcpTest, WhoNeverComesIsNamedAfterTwentySeconds) {

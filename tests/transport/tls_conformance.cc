@@ -13,7 +13,7 @@ namespace {
 class TlsPair final : public FabricPair {
  public:
   // records_per_key: few, so that keys change all the time.
-  explicit TlsPair(uint64_t records_per_key) {
+  TlsPair(uint64_t records_per_key, uint32_t streams) {
     certificates_.make({.file = "hub", .names = "IP:127.0.0.1"});
     certificates_.make({.file = "worker"});
     const std::string ca = certificates_.path("ca.pem");
@@ -21,8 +21,9 @@ class TlsPair final : public FabricPair {
                             records_per_key};
     const TlsOptions worker = {ca, certificates_.path("worker.pem"),
                                certificates_.path("worker.key"), records_per_key};
-    acceptor_ =
-        make({.listen = base::HostPort{"127.0.0.1", 0}, .tls = TlsContext::for_hub(hub).value()});
+    acceptor_ = make({.listen = base::HostPort{"127.0.0.1", 0},
+                      .streams = streams,
+                      .tls = TlsContext::for_hub(hub).value()});
     for (size_t i = 0; i < kConnectorCount; ++i) {
       connectors_.push_back(make(
           {.hub_host = "127.0.0.1", .tls = TlsContext::for_worker(worker, "127.0.0.1").value()}));
@@ -50,9 +51,11 @@ class TlsPair final : public FabricPair {
 };
 
 INSTANTIATE_FABRIC_CONFORMANCE(
-    tls, [] { return std::make_unique<TlsPair>(uint64_t{1} << 23); }, "");
+    tls, [] { return std::make_unique<TlsPair>(uint64_t{1} << 23, 1); }, "");
 INSTANTIATE_FABRIC_CONFORMANCE(
-    tls_new_keys, [] { return std::make_unique<TlsPair>(3); }, "");
+    tls_new_keys, [] { return std::make_unique<TlsPair>(3, 1); }, "");
+INSTANTIATE_FABRIC_CONFORMANCE(
+    tls_streams, [] { return std::make_unique<TlsPair>(50, 4); }, "");
 
 }  // namespace
 }  // namespace phub::transport
