@@ -21,11 +21,11 @@ class TlsProcessTest : public testing::Test {
   TlsProcessTest() {
     certificates_.make({.file = "hub", .names = "IP:127.0.0.1"});
     certificates_.make({.file = "worker"});
-    hub_ = std::make_unique<Child>(
-        std::vector<std::string>{PHUB_TEST_PHUBD, "--listen", "tcp://127.0.0.1:0,tls://127.0.0.1:0",
-                                 "--http", "off", "--shards", "1", "--tls-cert", path("hub.pem"),
-                                 "--tls-key", path("hub.key"), "--tls-client-ca", path("ca.pem")});
-    const std::string ready = hub_->wait_line("phubd", seconds(20)).value_or("tcp://,tls://,");
+    hub_ = std::make_unique<Child>(std::vector<std::string>{
+        "/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&1", PHUB_TEST_PHUBD, "--listen",
+        "tcp://127.0.0.1:0,tls://127.0.0.1:0", "--http", "off", "--shards", "1", "--tls-cert",
+        path("hub.pem"), "--tls-key", path("hub.key"), "--tls-client-ca", path("ca.pem")});
+    const std::string ready = hub_->wait_line("phubd ", seconds(20)).value_or("tcp://,tls://,");
     const auto address = [&ready](const char* scheme) {
       const size_t begin = ready.find(scheme);
       return ready.substr(begin, ready.find(',', begin) - begin);
@@ -55,6 +55,14 @@ class TlsProcessTest : public testing::Test {
     return start(address, 0, 1).wait_line("error", seconds(20)).value_or("no error");
   }
 
+  // Whether the hub says so in one of the lines to come.
+  bool logs(const std::string& part) const {
+    while (const auto line = hub_->wait_line("", seconds(20))) {
+      if (line->find(part) != std::string::npos) return true;
+    }
+    return false;
+  }
+
   testing_support::Certificates certificates_;
   std::unique_ptr<Child> hub_;
   std::string tcp_, tls_;
@@ -78,6 +86,7 @@ TEST_F(TlsProcessTest, WhatIsWrongIsSaidToTheWorker) {
   EXPECT_THAT(error_of(tls_), AllOf(HasSubstr("permission_denied"), HasSubstr("PHUB_TLS_CA")));
   set_files("ca.pem", "");
   EXPECT_THAT(error_of(tls_), HasSubstr("wants a certificate of the worker"));
+  EXPECT_TRUE(logs("session refused from 127.0.0.1:"));
   set_files("ca.pem", "worker");
   EXPECT_THAT(error_of(tcp_), HasSubstr("is not encrypted"));
   EXPECT_THAT(error_of("tls" + tcp_.substr(3)), HasSubstr("does not speak TLS"));
