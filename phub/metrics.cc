@@ -89,7 +89,7 @@ void add_hub(const HubSnapshot& hub, Page& page) {
   page.metric("sessions_accepted_total", "counter", "Ranks that connected with a valid proof.");
   page.sample("", hub.sessions_accepted);
   page.metric("sessions_refused_total", "counter",
-              "Connections refused: secret, version, bytes or limits.");
+              "Connections refused: secret, version, bytes, limits or TLS.");
   page.sample("", hub.sessions_refused);
   page.metric("jobs_failed_total", "counter",
               "Times that a job's epoch ended in an error: a rank lost, ranks that disagree.");

@@ -87,7 +87,7 @@ struct HubSnapshot {
   uint64_t memory_used_bytes = 0;
   uint32_t jobs_max = 0;
   uint64_t sessions_accepted = 0;
-  uint64_t sessions_refused = 0;  // Wrong secret, version, bytes, limits.
+  uint64_t sessions_refused = 0;  // Wrong secret, version, bytes, limits, TLS.
   uint64_t jobs_failed = 0;       // Times that a job's epoch ended in an error.
   std::vector<ShardSnapshot> shards;
   std::vector<JobSnapshot> jobs;
