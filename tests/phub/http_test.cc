@@ -195,6 +195,9 @@ TEST_F(HttpTest, DrainStopAndRemoveReachTheHub) {
   EXPECT_EQ(post("/v1/stop", "")->status, 200);
   EXPECT_EQ(client().Delete("/v1/jobs/resnet")->status, 200);
   EXPECT_EQ(client().Delete("/v1/jobs/none")->status, 404);
+  for (const char* path : {"/v1/jobs/none", "/v1/jobs/none/map", "/v1/jobs/none/late"}) {
+    EXPECT_THAT(client().Get(path)->body, HasSubstr("the hub has no such job; see phubctl jobs"));
+  }
   EXPECT_EQ(admin_.drain_count, 1);
   EXPECT_EQ(admin_.stop_count, 1);
   EXPECT_THAT(admin_.removed, testing::ElementsAre("resnet: removed by the operator"));
@@ -217,6 +220,8 @@ TEST_F(HttpTest, WithATokenOnlyItsHolderChangesAnything) {
       ASSERT_TRUE(reply) << value;
       EXPECT_EQ(reply->status, 401) << value;
       EXPECT_EQ(reply->body.find(kToken), std::string::npos);
+      const bool is_called_wrong = reply->body.find("is not the hub's admin token") < SIZE_MAX;
+      EXPECT_EQ(is_called_wrong, !value.empty()) << reply->body;
     }
   }
   EXPECT_EQ(admin_.drain_count + admin_.stop_count, 0);
