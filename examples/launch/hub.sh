@@ -21,7 +21,8 @@ start_hub() {
     --listen "shm://$hub_folder/hub.sock,tcp://${HUB_BIND:-0.0.0.0}:${HUB_PORT:-0}")
   hub_process=$!
   trap 'kill "$hub_process" 2>/dev/null || true; rm -rf "$hub_folder"' EXIT
-  # The first line comes when workers can join: "phubd 0.1.0 ready: shm://..., tcp://0.0.0.0:41234, http ...".
+  # The first line comes when workers can join:
+  # "phubd 0.1.0 ready: shm://..., tcp://0.0.0.0:41234, http ...".
   if ! read -r line <&"$hub_output" || [[ ! $line =~ tcp://[^\ ,]*:([0-9]+) ]]; then
     echo "the hub did not start" >&2
     return 1
