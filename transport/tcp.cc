@@ -270,7 +270,7 @@ void TcpFabric::on_edge(uint64_t key, uint32_t what) {
 
 void TcpFabric::check_waiting(Instant now) {
   for (const std::unique_ptr<Entry>& entry : links_) {
-    if (entry == nullptr || entry->link->is_up()) continue;
+    if (entry == nullptr || entry->link->is_up() || entry->link->is_lost()) continue;
     if (entry->deadline.ns == 0) entry->deadline = now + kConnectPatience;
     if (now < entry->deadline) continue;
     entry->link->lose(entry->is_acceptor
