@@ -221,7 +221,7 @@ class Sweep {
       print_notes(rows);
       std::fflush(stdout);
     }
-    std::printf("# Out of bounds values : %llu %s\n", static_cast<unsigned long long>(wrong),
+    std::printf("# wrong elements: %llu, %s\n", static_cast<unsigned long long>(wrong),
                 wrong == 0 ? "OK" : "FAILED");
     return wrong;
   }

@@ -104,7 +104,7 @@ Result<uint64_t> run(const Arguments& arguments) {
     }
     for (const Entry& entry : entries) print(entry);
   }
-  std::printf("# Out of bounds values : %llu %s\n", static_cast<unsigned long long>(wrong),
+  std::printf("# wrong elements: %llu, %s\n", static_cast<unsigned long long>(wrong),
               wrong == 0 ? "OK" : "FAILED");
   return wrong;
 }
