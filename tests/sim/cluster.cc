@@ -139,7 +139,7 @@ size_t Cluster::poll_all() {
   }
   for (const auto& job : jobs_) {
     for (const std::unique_ptr<Trainer>& trainer : job) {
-      if (!trainer->is_crashed) work += trainer->poll(now);
+      if (!trainer->is_crashed && !trainer->is_computing) work += trainer->poll(now);
     }
   }
   return work;
@@ -155,7 +155,8 @@ bool Cluster::run(double seconds) {
     for (const auto& job : jobs_) {
       for (const std::unique_ptr<Trainer>& trainer : job) {
         has_ended &= trainer->has_ended();
-        if (!trainer->is_crashed) next = std::min(next, trainer->client().next_deadline());
+        if (trainer->is_crashed || trainer->is_computing || trainer->client() == nullptr) continue;
+        next = std::min(next, trainer->client()->next_deadline());
       }
     }
     if (has_ended) return true;
@@ -190,7 +191,9 @@ std::string Cluster::describe() const {
   std::string text = "at " + std::to_string(network_.now().ns) + " ns";
   for (const auto& job : jobs_) {
     for (const std::unique_ptr<Trainer>& trainer : job) {
-      text += "\n  " + std::string(client::to_string(trainer->client().state())) + ", round " +
+      const client::State state =
+          trainer->client() == nullptr ? client::State::failed : trainer->client()->state();
+      text += "\n  " + std::string(client::to_string(state)) + ", round " +
               std::to_string(trainer->rounds_done());
     }
   }

@@ -30,6 +30,7 @@ struct JobPlan {
   // New tensors, by a new epoch, after half of the rounds; empty: none.
   std::vector<TensorSpec> later_tensors;
   bool last_rank_reverses_hubs = false;  // A mistake of whoever started it.
+  bool exits_on_failure = false;         // As a process does: its sessions and links close.
 };
 
 struct ClusterOptions {
@@ -93,14 +94,16 @@ class Trainer {
   size_t poll(Instant now);
   bool is_done() const { return is_done_; }
   bool has_ended() const {
-    return is_done_ || is_crashed || client_->state() == client::State::failed;
+    return is_done_ || is_crashed || client_ == nullptr ||
+           client_->state() == client::State::failed;
   }
-  const Status& failure() const { return client_->failure(); }
+  const Status& failure() const { return client_ == nullptr ? failure_ : client_->failure(); }
   uint32_t rounds_done() const { return round_; }
   uint64_t wrong() const { return wrong_; }
-  client::Client& client() { return *client_; }
+  client::Client* client() { return client_.get(); }  // Null: it has failed and exited.
   NodeId node() const { return node_; }
   bool is_crashed = false;
+  bool is_computing = false;  // Looks at nothing meanwhile.
 
  private:
   void agree();
@@ -113,6 +116,7 @@ class Trainer {
   const uint32_t rank_;
   const NodeId node_;
   std::unique_ptr<client::Client> client_;
+  Status failure_;
   std::vector<TensorSpec> tensors_;
   std::vector<std::span<std::byte>> gradients_;
   std::vector<Operation> started_;

@@ -49,9 +49,21 @@ TEST(HubsSimTest, ADeadHubIsNamedToEveryRankWhoeverNoticesFirst) {
     JobPlan plan = small_job("half", seed);
     plan.rank_count = 2 + static_cast<uint32_t>(seed % 9);
     plan.rounds = 1000;
+    plan.exits_on_failure = true;  // A rank that goes first must not be taken for the cause.
     const size_t job = cluster.start_job(plan);
     const auto victim = static_cast<uint32_t>(seed % 2);
-    cluster.after(100'000 + seed * 5'000, [&] { cluster.crash_hub(victim); });
+    // Only the first rank notices at once; the others compute and look long afterwards.
+    const auto set_computing = [&](bool is_computing) {
+      for (size_t i = 1; i < cluster.trainers(job).size(); ++i) {
+        cluster.trainers(job)[i]->is_computing = is_computing;
+      }
+    };
+    const uint64_t crash_ns = 100'000 + seed * 5'000;
+    cluster.after(crash_ns, [&] {
+      cluster.crash_hub(victim);
+      set_computing(true);
+    });
+    cluster.after(crash_ns + 300'000'000, [&] { set_computing(false); });
     ASSERT_TRUE(cluster.run(10)) << "seed " << seed << " hangs " << cluster.describe();
     for (const std::unique_ptr<Trainer>& trainer : cluster.trainers(job)) {
       EXPECT_NE(trainer->failure().message().find("hub sim://" + std::to_string(victim)),

@@ -18,9 +18,15 @@ Trainer::Trainer(const JobPlan& plan, uint32_t rank, NodeId node,
     : plan_(plan), rank_(rank), node_(node), client_(std::move(client)), tensors_(plan.tensors) {}
 
 size_t Trainer::poll(Instant now) {
+  if (client_ == nullptr) return 0;
   size_t work = client_->poll(now);
   std::vector<client::Finished> finished;
   client_->take_finished(&finished);
+  if (client_->state() == client::State::failed && plan_.exits_on_failure) {
+    failure_ = client_->failure();
+    client_.reset();
+    return work + 1;
+  }
   if (has_ended()) return work;
   switch (client_->state()) {
     case client::State::idle:
