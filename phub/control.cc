@@ -9,6 +9,10 @@ namespace phub::hub {
 
 using base::LogLevel;
 
+namespace {
+constexpr std::chrono::milliseconds kReasonGrace{250};
+}  // namespace
+
 Control::Control(ControlOptions options, std::vector<Shard*> shards, SessionPort* port)
     : options_(std::move(options)), shards_(std::move(shards)), port_(port) {}
 
@@ -99,16 +103,43 @@ void Control::on_rank_fault(const RankFault& fault) {
   if (fault.rank == kNobody) {
     return fail_job(*job, kNobody, Status(Code::aborted, name + ": " + fault.reason));
   }
-  fail_job(*job, fault.rank,
-           Status(Code::aborted, job->describe(fault.rank) + " of " + name +
-                                     (fault.is_lost ? " is lost: " : " broke the protocol: ") +
-                                     fault.reason));
+  const Status status(Code::aborted, job->describe(fault.rank) + " of " + name +
+                                         (fault.is_lost ? " is lost: " : " broke the protocol: ") +
+                                         fault.reason);
+  if (!fault.is_lost) return fail_job(*job, fault.rank, status);
+  suspect(*job, fault.rank, status);
+}
+
+// A rank that ends takes its links along, and its session says better why: what that says within
+// the grace comes first.
+void Control::suspect(const Job& job, uint32_t rank, const Status& status) {
+  suspicions_.push_back({job.id, job.epoch_number, rank, status, now_ + kReasonGrace});
+}
+
+void Control::judge_suspects() {
+  std::vector<Suspicion> due;
+  std::erase_if(suspicions_, [&](Suspicion& one) {
+    if (now_ < one.deadline) return false;
+    due.push_back(std::move(one));
+    return true;
+  });
+  for (const Suspicion& one : due) {
+    Job* const job = find(one.job);  // A job that has failed since has another id.
+    if (job != nullptr && job->epoch_number == one.epoch) fail_job(*job, one.rank, one.status);
+  }
+}
+
+base::Instant Control::next_deadline() const {
+  base::Instant next{INT64_MAX};
+  for (const Suspicion& one : suspicions_) next = std::min(next, one.deadline);
+  return next;
 }
 
 size_t Control::poll(base::Instant now) {
   if (started_ == base::Instant()) started_ = now;
   now_ = now;
   const size_t count = tasks_.run();
+  judge_suspects();
   expire();
   return count;
 }

@@ -73,6 +73,8 @@ class Control {
 
   // Runs tasks and expires what has waited long enough. Returns tasks run.
   size_t poll(base::Instant now);
+  // Poll again by then.
+  base::Instant next_deadline() const;
   Tasks& tasks() { return tasks_; }
 
   // Operators' questions and orders (phub/admin.h has the contracts).
@@ -111,6 +113,8 @@ class Control {
   // Tells it why, and forgets it: if it was a rank, its job hears of it. `who`: for the log.
   void refuse(SessionId session, const Status& status, const std::string& who = "");
   void end_session(SessionId session, const Status& reason);
+  void suspect(const Job& job, uint32_t rank, const Status& status);
+  void judge_suspects();
   void fail_job(Job& job, uint32_t culprit, const Status& status);
   void forget(Job& job);
   void hand_over_proposal(Job& job);
@@ -164,6 +168,14 @@ class Control {
   base::Instant started_;
   std::map<SessionId, Session> sessions_;
   std::map<std::string, Job> jobs_;
+  struct Suspicion {  // That a link of this rank does not work.
+    JobId job = JobId{0};
+    uint32_t epoch = 0;
+    uint32_t rank = 0;
+    Status status;
+    base::Instant deadline;
+  };
+  std::vector<Suspicion> suspicions_;
   uint32_t next_job_ = 1;
   bool is_draining_ = false;
   uint64_t sessions_accepted_ = 0;

@@ -317,7 +317,7 @@ void Control::on_answer(SessionId id, Session& session, exchange::Answer answer,
 
 void Control::on_accepted(Job& job, uint32_t rank, const Status& status) {
   if (!status.ok()) {
-    return fail_job(
+    return suspect(
         job, rank,
         Status(Code::aborted, job.describe(rank) + " of job \"" + job.spec.name +
                                   "\" gave links that do not work: " + status.message()));

@@ -161,6 +161,7 @@ bool Cluster::run(double seconds) {
     }
     if (has_ended) return true;
     for (const Hub& hub : hubs_) {
+      if (hub.is_alive) next = std::min(next, hub.control->next_deadline());
       for (const std::unique_ptr<hub::Shard>& shard : hub.shards) {
         next = std::min(next, shard->fabric(0).next_deadline());
       }
