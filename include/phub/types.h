@@ -66,7 +66,8 @@ struct OptimizerOptions {
   float beta2 = 0.999f;   // adam, adamw.
   float epsilon = 1e-8f;  // adam, adamw.
   // > 0: scale all gradients of a step to at most this 2-norm. A step of the tensors that clip is
-  // taken when all of them have been pushed by all ranks: push each in every step.
+  // taken when all of them have been pushed by all ranks: push each in every step. Refused
+  // (unimplemented) in a job over several hubs: the norm needs every chunk in one place.
   float clip_global_norm = 0;
 
   bool operator==(const OptimizerOptions&) const = default;
