@@ -82,6 +82,12 @@ struct LinkOptions {
   // What the peer's slots hold at least: a peer that gives less is refused. A side that writes
   // through window() must say it, for the window is as long as the peer made it. Empty: any.
   std::vector<uint32_t> peer_slot_bytes = {};
+  // Whose link it is. Links of different domains (jobs) share no key to any memory.
+  uint64_t domain = 0;
+  std::string peer = {};  // For messages: "rank 3 of job \"resnet\"".
+  // Fabrics with several rails (NICs): the rail for this side's puts to each of the peer's slots.
+  // Empty: all take the first. A rail that fails hands its slots to the others meanwhile.
+  std::vector<uint8_t> rails = {};
 };
 
 struct Put {

@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "config/dpdk_options.h"
+#include "config/rdma_options.h"
 #include "transport/fabric.h"
 #include "transport/tcp.h"
 
@@ -10,6 +12,8 @@ namespace phub::transport {
 
 struct FabricOptions {
   TcpOptions tcp;
+  config::RdmaOptions rdma = {};
+  config::DpdkOptions dpdk = {};
 };
 
 // scheme: "shm", "tcp", "tls". invalid_argument: unknown; the message lists those of this build.
