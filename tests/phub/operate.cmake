@@ -16,5 +16,6 @@ target_compile_definitions(phubctl_test PRIVATE
   PHUB_CONFIG_EXAMPLES="${PROJECT_SOURCE_DIR}/config/examples"
   PHUB_TEST_MODELS="${PROJECT_SOURCE_DIR}/perf/models")
 phub_test(doctor_test
-  SOURCES doctor/checks_test.cc doctor/facts_test.cc
+  SOURCES doctor/checks_test.cc doctor/device_checks_test.cc doctor/device_facts_test.cc
+          doctor/facts_test.cc
   DEPS phub::doctor nlohmann_json::nlohmann_json)
