@@ -47,6 +47,8 @@ transport::FabricOptions door_options(const config::HubConfig& config,
   options.tcp.port_last = config.port_last;
   options.tcp.streams = config.tcp_streams;
   options.tcp.advertise = advertise;
+  options.rdma = config.devices.rdma;
+  options.dpdk = config.devices.dpdk;
   return options;
 }
 
