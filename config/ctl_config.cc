@@ -53,8 +53,8 @@ constexpr std::array kOptions{
     OptionRow{"interval", "TIME", "top: from one refresh to the next (default: 1s)"},
     OptionRow{"once", "", "top: print one table and end, as it does into a pipe"},
     OptionRow{"hub", "URI",
-              "doctor: try to reach the hub, or each of a list, at shm://PATH, tcp://HOST:PORT, "
-              "tls://HOST:PORT or HOST:PORT (default: PHUB_HUB)"},
+              "doctor: try to reach the hub, or each of a list, at SCHEME://HOST:PORT, shm://PATH "
+              "or HOST:PORT (default: PHUB_HUB)"},
     OptionRow{"ranks", "N", "create, plan: ranks of the job"},
     OptionRow{"chunk-elements", "N", "create, plan: elements of a chunk (default: 8192)"},
     OptionRow{"secret-file", "FILE", "create: the job's secret (default: the hub makes one)"},

@@ -19,6 +19,8 @@ struct DpdkOptions {
   std::vector<std::string> addresses;
   uint16_t udp_port = 7171;  // Queue i receives at udp_port + i.
   uint32_t mtu = 0;          // Bytes of an IP packet; 0: the most that the device carries.
+
+  bool operator==(const DpdkOptions&) const = default;
 };
 
 }  // namespace phub::config

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "base/scheme.h"
 #include "base/thread.h"
 #include "base/try.h"
 #include "perf/pattern.h"
@@ -116,8 +117,9 @@ Status set_stores(Case& one, const std::string& text) {
 
 Status set_fabric(Case& one, const std::string& text) {
   one.fabric = text;
-  if (text == "shm" || text == "tcp" || text == "tls") return Status();
-  return Status(Code::invalid_argument, "--fabric = " + text + ": want shm, tcp or tls");
+  if (base::find_scheme(text) != nullptr) return Status();
+  return Status(Code::invalid_argument,
+                "--fabric = " + text + ": want one of " + base::scheme_names());
 }
 
 Status load_profile(const std::string& path, std::vector<Case>& cases) {
@@ -138,8 +140,9 @@ uint64_t Case::compute_us_total() const {
 }
 
 std::vector<Flag> case_flags() {
+  static const std::string fabrics = "between hub and workers: " + base::scheme_names();
   return {
-      {"fabric", "between hub and workers: shm, tcp, tls", "shm"},
+      {"fabric", fabrics, "shm"},
       {"model", "tables of perf/models, or paths with a '/'", ""},
       {"size", "bytes of one flat tensor, instead of a model", ""},
       {"workers", "ranks", "2"},
