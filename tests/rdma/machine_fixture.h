@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "tests/process/child.h"
 #include "tests/rdma/cables.h"
 
@@ -30,11 +31,10 @@ class MachineFixture : public testing::Test {
     if (!why.empty()) GTEST_SKIP() << why;
   }
 
-  Child start_hub([[maybe_unused]] const std::string& devices,
-                  const std::vector<std::string>& more = {}) {
-    std::vector<std::string> argv = {PHUB_TEST_PHUBD, "--listen",   address_, "--http",
-                                     "off",           "--shards",   "1",      "--log-level",
-                                     "error",         "--ready-fd", "1"};
+  Child start_hub(const std::string& devices, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> argv = {PHUB_TEST_PHUBD, "--listen", address_, "--http", "off"};
+    argv.insert(argv.end(), {"--shards", "1", "--log-level", "error", "--ready-fd", "1"});
+    argv.insert(argv.end(), {"--rdma-devices", devices});
     argv.insert(argv.end(), more.begin(), more.end());
     Child hub(argv);
     EXPECT_TRUE(hub.wait_line("phubd", kPatience).has_value()) << "phubd did not start";
@@ -74,7 +74,10 @@ class MachineFixture : public testing::Test {
     for (int i = 0; i < 2; ++i) expect_rounds(ranks);
   }
   static void wait_for_silence(Child& rank) {
-    while (rank.wait_line("round", milliseconds(500)).has_value()) continue;
+    const base::Instant deadline = base::now() + kPatience;
+    while (rank.wait_line("round", milliseconds(500)).has_value()) {
+      ASSERT_LT(base::now(), deadline) << "nothing stopped it";
+    }
   }
   static void expect_done(std::vector<Child>& ranks) {
     for (Child& rank : ranks) {
@@ -86,7 +89,7 @@ class MachineFixture : public testing::Test {
     return rank.wait_line("error", kPatience).value_or("no error line");
   }
 
-  const std::string address_ = "tcp://10.77.0.1:7077";
+  const std::string address_ = "verbs://10.77.0.1:7077";
   Cables cables_;
 };
 
