@@ -1,6 +1,7 @@
 #include "transport/open.h"
 
 #include "transport/shm.h"
+#include "transport/verbs.h"
 
 namespace phub::transport {
 
@@ -11,8 +12,9 @@ Result<std::unique_ptr<Fabric>> open_fabric(std::string_view scheme, const Fabri
     return Status(Code::invalid_argument, "fabric \"" + std::string(scheme) +
                                               "\": tls goes with certificates, tcp without");
   }
-  return Status(Code::invalid_argument,
-                "fabric \"" + std::string(scheme) + "\" is unknown; this build has: shm, tcp, tls");
+  if (scheme == "verbs") return VerbsFabric::make(options.rdma);
+  return Status(Code::invalid_argument, "fabric \"" + std::string(scheme) +
+                                            "\" is unknown; this build has: shm, tcp, tls, verbs");
 }
 
 }  // namespace phub::transport

@@ -16,8 +16,8 @@ struct FabricOptions {
   config::DpdkOptions dpdk = {};
 };
 
-// scheme: "shm", "tcp", "tls". invalid_argument: unknown; the message lists those of this build.
-// Otherwise the errors of the fabric's make().
+// scheme: "shm", "tcp", "tls", "verbs". invalid_argument: unknown; the message lists those of this
+// build. Otherwise the errors of the fabric's make().
 Result<std::unique_ptr<Fabric>> open_fabric(std::string_view scheme,
                                             const FabricOptions& options = {});
 
