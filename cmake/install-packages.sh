@@ -12,6 +12,7 @@ packages=(
   libopenmpi-dev openmpi-bin libgloo-dev
   python3 python3-matplotlib
 )
+[[ $(dpkg --print-architecture) != amd64 ]] || packages+=(libipsec-mb-dev)
 if [[ ${1:-} == test ]]; then
   packages+=(git libgtest-dev libgmock-dev libbenchmark-dev
              clang-14 libclang-rt-14-dev clang-format-14
