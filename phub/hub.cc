@@ -116,6 +116,8 @@ Status Hub::build(const config::HubConfig& config) {
     for (const exchange::Address& address : fabric_addresses) {
       transport::FabricOptions door = door_options(config, listen, address.fabric, advertise);
       if (address.is_encrypted()) door.tcp.tls = server.tls;
+      door.shard = i;
+      door.shard_count = static_cast<uint32_t>(shape.shards.size());
       PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> fabric,
                       transport::open_fabric(address.fabric, door));
       fabrics.push_back(std::move(fabric));
