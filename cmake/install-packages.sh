@@ -8,6 +8,7 @@ packages=(
   g++ cmake ninja-build pkgconf
   libhwy-dev libtbb-dev libhwloc-dev libboost-program-options-dev
   libcpp-httplib-dev nlohmann-json3-dev libssl-dev openssl libspdlog-dev libsystemd-dev
+  libibverbs-dev
   libopenmpi-dev openmpi-bin libgloo-dev
   python3 python3-matplotlib
 )

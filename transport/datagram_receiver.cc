@@ -106,7 +106,7 @@ bool DatagramReceiver::release(uint64_t id) {
 }
 
 Ack DatagramReceiver::ack() const {
-  Ack ack{.next = next_number_, .message_limit = limit()};
+  Ack ack{.next = next_number_, .message_limit = limit(), .is_marked = is_marked_};
   for (uint32_t i = 0; i < kWindowPackets; ++i) {
     if (has_come(next_number_ + i)) ack.received[i / 64] |= uint64_t{1} << i % 64;
   }
@@ -115,7 +115,7 @@ Ack DatagramReceiver::ack() const {
 
 void DatagramReceiver::on_ack_sent() {
   announced_limit_ = limit();
-  is_ack_due_ = false;
+  is_ack_due_ = is_marked_ = false;
 }
 
 }  // namespace phub::transport
