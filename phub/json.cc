@@ -46,6 +46,16 @@ Json shard_of(const ShardSnapshot& shard) {
           {"busy_seconds", shard.busy_seconds}};
 }
 
+Json nic_of(const NicSnapshot& nic) {
+  return {{"nic", nic.name},
+          {"bytes_sent", nic.bytes_sent},
+          {"bytes_received", nic.bytes_received},
+          {"failures", nic.failures},
+          {"rebuilds", nic.rebuilds},
+          {"detours", nic.detours},
+          {"links_down", nic.links_down}};
+}
+
 Json ranks_of(const JobSnapshot& job) {
   Json ranks = Json::array();
   for (const RankSnapshot& rank : job.ranks) {
@@ -132,8 +142,11 @@ std::string to_json(const HubSnapshot& hub) {
                    {"sessions_refused", hub.sessions_refused},
                    {"jobs_failed", hub.jobs_failed},
                    {"shards", Json::array()},
+                   {"nic_imbalance", nic_imbalance(hub.nics)},
+                   {"nics", Json::array()},
                    {"jobs", Json::array()}};
   for (const ShardSnapshot& shard : hub.shards) document["shards"].push_back(shard_of(shard));
+  for (const NicSnapshot& nic : hub.nics) document["nics"].push_back(nic_of(nic));
   for (const JobSnapshot& job : hub.jobs) document["jobs"].push_back(summary_of(job));
   return write(document);
 }

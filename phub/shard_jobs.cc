@@ -49,6 +49,7 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
     for (const transport::Slot& slot : options.slots) options.peer_slot_bytes.push_back(slot.bytes);
     options.acceptor_puts_max = exchange::puts_max(installed.chunk_count());
     options.connector_puts_max = exchange::puts_max(installed.chunk_count());
+    options.tag_slot_mask = exchange::kSlotCountMax - 1;
     options.domain = index_of(installed.epoch->job);
     options.peer = "rank " + std::to_string(rank) + " of job \"" + installed.epoch->job_name + "\"";
     if (fabric.name() == "verbs") options.rails = rails;

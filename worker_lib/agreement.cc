@@ -152,6 +152,7 @@ transport::LinkOptions Client::link_options(uint32_t hub, uint32_t shard) const 
   options.peer_slot_count = count;
   options.acceptor_puts_max = exchange::puts_max(count);
   options.connector_puts_max = exchange::puts_max(count);
+  options.tag_slot_mask = exchange::kSlotCountMax - 1;
   options.peer = "shard " + std::to_string(shard - exchange::shards_of(shape_, hub).first) +
                  " of hub " + hubs_[hub].address;
   // The hub's NICs are RDMA devices; other networks do not go by them.

@@ -53,6 +53,14 @@ TEST_F(PhubctlTest, StatusShowsHubShardsAndJobs) {
   EXPECT_THAT(result.output, ContainsRegex("resnet +running +1/2"));
 }
 
+TEST_F(PhubctlTest, StatusShowsTheNicsThatTheHubDrives) {
+  admin_.hub.nics = {{"mlx5_0", 3 << 20, 1 << 20, 2, 1, 5, 1}, {"mlx5_1", 0, 4 << 20, 0, 0, 0, 0}};
+  start();
+  const std::string output = ask({"status"}).output;
+  EXPECT_THAT(output, ContainsRegex("mlx5_0 +3 MiB +1 MiB +2 +1 +5 +1\n"));
+  EXPECT_THAT(output, HasSubstr("NICs, max/mean 1.000\n"));
+}
+
 TEST_F(PhubctlTest, AJobShowsItsRanks) {
   start();
   const CtlResult result = ask({"job", "resnet"});
