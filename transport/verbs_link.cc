@@ -57,11 +57,11 @@ Status VerbsLink::prepare_rail(uint32_t rail, std::vector<VerbsPlace>& numbers) 
       return Status(Code::resource_exhausted, "this fabric has 65535 queue pairs already");
     }
     PHUB_TRY(rails_[rail]->reserve_completions(VerbsQueue::completions_max(shape())));
-    *place = {this, static_cast<uint32_t>(lanes_.size())};
+    *place = {this, static_cast<uint32_t>(lanes_.size()), place->generation};
     Lane& lane = lanes_.emplace_back();
     lane.rail = rail;
     lane.queue = std::make_unique<VerbsQueue>(
-        *rails_[rail], *domains_[rail], static_cast<uint16_t>(number), shape(),
+        *rails_[rail], *domains_[rail], static_cast<uint16_t>(number), place->generation, shape(),
         for_windows && !regions.empty() ? regions.front().get() : nullptr);
     PHUB_TRY(lane.queue->make());
   }
@@ -75,7 +75,8 @@ VerbsLink::~VerbsLink() {
     if (is_in_trouble() && lanes_[i].phase != Phase::up && state_ == State::live) {
       rail.counters().links_down.add(UINT64_MAX);
     }
-    (*numbers_)[lanes_[i].queue->number()] = {};
+    lanes_[i].queue->unmake();
+    (*numbers_)[lanes_[i].queue->number()] = {nullptr, 0, lanes_[i].queue->generation()};
   }
   lanes_.clear();
   slot_regions_.clear();

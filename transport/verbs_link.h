@@ -32,6 +32,7 @@ namespace phub::transport {
 struct VerbsPlace {
   class VerbsLink* link = nullptr;
   uint32_t lane = 0;
+  uint16_t generation = 0;  // See VerbsQueue.
 };
 
 class VerbsLink {

@@ -17,13 +17,14 @@ size_t VerbsFabric::put(std::span<const Put> puts) {
   return taken;
 }
 
-// Completions that were taken, as far as there is room for their events.
+// Completions that were taken, a batch of them, as far as there is room for their events.
 size_t VerbsFabric::deal_with_taken(VerbsRail& rail, std::span<Event> events) {
   std::array<uint16_t, VerbsRail::kBatch> touched;
   size_t touched_count = 0;
   size_t filled = 0;
   size_t dealt = 0;
-  for (const ibv_wc& completion : rail.taken()) {
+  const auto taken = rail.taken();
+  for (const ibv_wc& completion : taken.first(std::min<size_t>(taken.size(), touched.size()))) {
     if (filled == events.size()) break;
     ++dealt;
     const auto number = static_cast<uint16_t>(completion.wr_id >> 48);

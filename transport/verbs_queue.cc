@@ -26,7 +26,7 @@ uint32_t random_packet_number() {
 
 }  // namespace
 
-VerbsQueue::VerbsQueue(VerbsRail& rail, VerbsDomain& domain, uint16_t number,
+VerbsQueue::VerbsQueue(VerbsRail& rail, VerbsDomain& domain, uint16_t number, uint16_t generation,
                        const VerbsQueueShape& shape, ibv_mr* windows_over)
     : rail_(&rail),
       domain_(&domain),
@@ -34,6 +34,7 @@ VerbsQueue::VerbsQueue(VerbsRail& rail, VerbsDomain& domain, uint16_t number,
       shape_(shape),
       windows_over_(windows_over),
       puts_(shape.send_depth),
+      generation_(generation),
       receive_room_(shape.receive_depth + kCreditReserve),
       send_room_(shape.send_depth + kControlReserve + 2) {}
 
@@ -46,7 +47,7 @@ uint32_t VerbsQueue::completions_max(const VerbsQueueShape& shape) {
 Status VerbsQueue::make() {
   ibv_pd* const pd = domain_->pd.get();
   if (headers_ == nullptr) {
-    const size_t count = receive_room_ + shape_.send_depth;
+    const size_t count = receive_room_ + send_room_;
     headers_ = std::make_unique<Header[]>(count);
     headers_region_.reset(verbs().reg_mr_iova(pd, headers_.get(), count * sizeof(Header),
                                               reinterpret_cast<uint64_t>(headers_.get()),
@@ -74,7 +75,7 @@ Status VerbsQueue::make() {
   }
   inline_max_ = wanted.cap.max_inline_data;
   ++generation_;
-  posted_ = completed_ = bound_at_ = since_signal_ = receive_place_ = 0;
+  posted_ = completed_ = bound_at_ = since_signal_ = receive_place_ = header_place_ = 0;
   has_failed_ = false;
   receives_used_ = receive_room_;
   credit_given_ = arrived_;

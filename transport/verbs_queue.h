@@ -56,10 +56,11 @@ class VerbsQueue {
   static constexpr uint32_t kSignalInterval = 16;
   static constexpr uint32_t kControlReserve = 24;  // Work requests kept for other than puts.
 
-  // number: of this queue pair among the fabric's; below kVerbsMailNumber.
+  // number: of this queue pair among the fabric's; below kVerbsMailNumber. generation: of the last
+  // that had the number, so that completions left behind by that one are known for what they are.
   // windows_over: not null: what a memory window of this queue pair opens to the peer.
-  VerbsQueue(VerbsRail& rail, VerbsDomain& domain, uint16_t number, const VerbsQueueShape& shape,
-             ibv_mr* windows_over);
+  VerbsQueue(VerbsRail& rail, VerbsDomain& domain, uint16_t number, uint16_t generation,
+             const VerbsQueueShape& shape, ibv_mr* windows_over);
   ~VerbsQueue();
   VerbsQueue(const VerbsQueue&) = delete;
   VerbsQueue& operator=(const VerbsQueue&) = delete;
@@ -89,6 +90,7 @@ class VerbsQueue {
   bool is_made() const { return queue_pair_ != nullptr; }
   VerbsEndpoint endpoint() const;
   uint16_t number() const { return number_; }
+  uint16_t generation() const { return generation_; }
   VerbsRail& rail() const { return *rail_; }
 
   // How many puts have come by this queue pair, ever, modulo 2^32.
@@ -136,14 +138,14 @@ class VerbsQueue {
   VerbsTarget target_;
   uint32_t peer_window_key_ = 0;
 
-  std::unique_ptr<Header[]> headers_;  // Received ones, then those to send, by place in the ring.
+  std::unique_ptr<Header[]> headers_;  // Those received, then those to send.
   VerbsPtr<ibv_mr> headers_region_;
   VerbsPtr<ibv_qp> queue_pair_;
   VerbsPtr<ibv_mw> window_;
   uint32_t window_key_ = 0;
   uint32_t first_packet_ = 0;
   uint32_t inline_max_ = 0;
-  uint16_t generation_ = 0;
+  uint16_t generation_;
   bool is_joined_ = false;
   bool is_open_ = false;
   bool has_failed_ = false;
@@ -157,6 +159,7 @@ class VerbsQueue {
   uint32_t puts_posted_ = 0;    // Ever, without those that went again.
   uint32_t puts_credited_ = 0;  // Of those, the peer has receives posted again for so many.
   uint32_t receive_place_ = 0;  // Of the next receive to post.
+  uint32_t header_place_ = 0;   // Of the next header to send.
   uint32_t receives_used_ = 0;  // To be posted again.
   uint32_t arrived_ = 0;
   uint32_t credit_given_ = 0;  // `arrived_` as the peer was told last.

@@ -71,7 +71,8 @@ uint32_t VerbsQueue::fill(VerbsPut& put, ibv_send_wr* requests, ibv_sge* pieces)
     }
   }
   if (!is_direct) {
-    Header& header = headers_[receive_room_ + posted_ % shape_.send_depth];
+    Header& header = headers_[receive_room_ + header_place_];
+    header_place_ = header_place_ + 1 == send_room_ ? 0 : header_place_ + 1;
     header = {put.slot, put.bytes};
     ibv_send_wr& send = requests[count++];
     send = {};

@@ -38,6 +38,7 @@ Status VerbsRail::start() {
     return Status(Code::resource_exhausted, std::string(what) + ": " + base::errno_text());
   };
   ibv_context* const context = device_.context.get();
+  taken_.reserve(kBatch);
   channel_.reset(verbs().create_comp_channel(context));
   if (channel_ == nullptr) return failed("make a completion channel");
   if (!make_nonblocking(channel_->fd) || !make_nonblocking(context->async_fd)) {
@@ -106,12 +107,32 @@ uint32_t VerbsRail::source_key(const VerbsDomain& domain, const std::byte* data,
   return domain.sources[place]->lkey;
 }
 
+void VerbsRail::count_as_empty() {
+  completions_reserved_ -= completions_left_;
+  completions_left_ = 0;
+}
+
+// Takes all there is, so that nothing of the past needs room. poll() deals with it later.
+void VerbsRail::absorb() {
+  taken_.erase(taken_.begin(), taken_.begin() + static_cast<ptrdiff_t>(taken_at_));
+  taken_at_ = 0;
+  int count = 0;
+  do {
+    const size_t before = taken_.size();
+    taken_.resize(before + kBatch);
+    count = std::max(ibv_poll_cq(completions_.get(), kBatch, &taken_[before]), 0);
+    taken_.resize(before + static_cast<size_t>(count));
+  } while (count > 0);
+  count_as_empty();
+}
+
 Status VerbsRail::reserve_completions(uint32_t count) {
+  const auto room = [this] { return static_cast<uint32_t>(completions_->cqe); };
+  if (completions_reserved_ + count > room() && completions_left_ > 0) absorb();
   const uint32_t wanted = completions_reserved_ + count;
   const auto limit = static_cast<uint32_t>(device_.limits.max_cqe);
-  if (wanted > static_cast<uint32_t>(completions_->cqe)) {
-    const uint32_t more =
-        std::min(std::max(wanted, 2u * static_cast<uint32_t>(completions_->cqe)), limit);
+  if (wanted > room()) {
+    const uint32_t more = std::min(std::max(wanted, 2 * room()), limit);
     const int error =
         wanted > limit ? ENOSPC : verbs().resize_cq(completions_.get(), static_cast<int>(more));
     if (error != 0) {
@@ -128,11 +149,13 @@ Status VerbsRail::reserve_completions(uint32_t count) {
 
 size_t VerbsRail::take() {
   PHUB_DCHECK(taken().empty());
-  const int count = ibv_poll_cq(completions_.get(), kBatch, taken_.data());
+  taken_.resize(kBatch);  // Never more than was reserved: allocates nothing.
+  const int count = std::max(ibv_poll_cq(completions_.get(), kBatch, taken_.data()), 0);
+  taken_.resize(static_cast<size_t>(count));
   ++take_count_;
   taken_at_ = 0;
-  taken_count_ = count > 0 ? static_cast<size_t>(count) : 0;
-  return taken_count_;
+  if (taken_.size() < kBatch) count_as_empty();
+  return taken_.size();
 }
 
 void VerbsRail::arm() {

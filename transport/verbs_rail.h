@@ -43,14 +43,13 @@ class VerbsRail {
   void remove_source(size_t place);
   uint32_t source_key(const VerbsDomain& domain, const std::byte* data, uint32_t bytes) const;
 
-  // Room in the completion queue. resource_exhausted: the device has no more.
+  // Room in the completion queue. resource_exhausted: the device has no more. A queue pair that is
+  // gone may have left completions behind: its room is free once the queue has been empty.
   Status reserve_completions(uint32_t count);
-  void release_completions(uint32_t count) { completions_reserved_ -= count; }
+  void release_completions(uint32_t count) { completions_left_ += count; }
 
   // The completions that were taken last and not dealt with; take() only when there are none.
-  std::span<const ibv_wc> taken() const {
-    return std::span(taken_).subspan(taken_at_, taken_count_ - taken_at_);
-  }
+  std::span<const ibv_wc> taken() const { return std::span(taken_).subspan(taken_at_); }
   void deal_with(size_t count) { taken_at_ += count; }
   // Fewer than kBatch: the completion queue was empty.
   size_t take();
@@ -64,6 +63,8 @@ class VerbsRail {
   VerbsRail(const config::RdmaOptions& options, const VerbsMemory& memory, RailCounters& counters)
       : options_(options), memory_(memory), counters_(counters) {}
   Status start();
+  void absorb();
+  void count_as_empty();
 
   const config::RdmaOptions& options_;
   const VerbsMemory& memory_;
@@ -72,12 +73,12 @@ class VerbsRail {
   VerbsPtr<ibv_comp_channel> channel_;
   VerbsPtr<ibv_cq> completions_;
   uint32_t completions_reserved_ = 0;
+  uint32_t completions_left_ = 0;  // Of those, what closed links may have left behind.
   std::vector<std::unique_ptr<VerbsDomain>> domains_;
   std::unique_ptr<VerbsMail> mail_;
-  std::array<ibv_wc, kBatch> taken_;
+  std::vector<ibv_wc> taken_;  // kBatch at most, except after absorb().
   uint64_t take_count_ = 0;
   size_t taken_at_ = 0;
-  size_t taken_count_ = 0;
 };
 
 }  // namespace phub::transport

@@ -42,7 +42,7 @@ Devices make_rings() {
 Devices make_memifs() {
   const auto memif = [](size_t number, const std::string& role, const std::string& socket) {
     return "net_memif" + std::to_string(number) + ",role=" + role +
-           ",id=0,socket-abstract=no,bsize=2048,socket=" + socket;
+           ",id=0,socket-abstract=no,bsize=9216,socket=" + socket;
   };
   Devices devices;
   for (size_t i = 0; i < kConnectorCount; ++i) {
@@ -66,8 +66,9 @@ Devices make_packet_devices(const std::string& name, uint32_t mtu, const std::st
   for (size_t i = 0; i < kConnectorCount; ++i) {
     const std::string hub = name + "h" + std::to_string(i), worker = name + "w" + std::to_string(i);
     const std::string size = " mtu " + std::to_string(mtu);
-    PHUB_CHECK(std::system(("ip link add " + hub + size + " type veth peer name " + worker + size +
-                            " && ip link set " + hub + " up && ip link set " + worker + " up")
+    PHUB_CHECK(std::system(("/usr/sbin/ip link add " + hub + size + " type veth peer name " +
+                            worker + size + " && /usr/sbin/ip link set " + hub +
+                            " up && /usr/sbin/ip link set " + worker + " up")
                                .c_str()) == 0);
     devices.hub.push_back("net_af_packet_" + hub + ",iface=" + hub + frames);
     devices.workers.push_back("net_af_packet_" + worker + ",iface=" + worker + frames);
@@ -103,7 +104,7 @@ std::string why_no_packet_devices() {
   bool is_possible = false;
   std::thread([&] {
     is_possible = ::unshare(CLONE_NEWNET) == 0 &&
-                  std::system("ip link add a type veth peer name b 2>/dev/null") == 0;
+                  std::system("/usr/sbin/ip link add one type veth peer name two 2>/dev/null") == 0;
   }).join();
   return is_possible ? "" : "this kernel or container has no network namespaces, veth or `ip`";
 }

@@ -140,7 +140,7 @@ TEST(UdpPacketTest, PlacesFitIntoWireAddresses) {
   EXPECT_FALSE(kPairs[1].from.is_ipv4());
   EXPECT_EQ(to_text(place("10.0.0.1", 7171)), "10.0.0.1:7171 (03:04:05:06:07:08)");
   EXPECT_EQ(to_text(UdpPlace{.ip = link_local_ip({std::byte{2}}), .port = 1}),
-            "[fe80::50:4800:0]:1 (02:00:00:00:00:00)");
+            "[fe80::50:4800:0]:1 (00:00:00:00:00:00)");
 }
 
 }  // namespace

@@ -56,13 +56,22 @@ constexpr uint32_t kPacketFrameHead = 66;
 // The most that the device carries. Virtual devices of this DPDK say 1500 whatever they carry, so
 // their limits come from what they were made with.
 uint32_t mtu_of(const rte_eth_dev_info& info, std::string_view driver) {
-  if (driver == "net_memif" || driver == "net_ring") return kJumboMtu;
+  if (driver == "net_ring") return kJumboMtu;
+  // memif chains its buffers for longer frames, but miscounts them when its ring is nearly full
+  // (DPDK 22.11): frames of one buffer only. The client's size counts; both ends must be told it.
+  if (driver == "net_memif") return argument_of(info, "bsize", 2048) - kEthernetBytes;
   if (driver == "net_af_packet") {
     const uint32_t frame = argument_of(info, "framesz", 2048) - kPacketFrameHead - kEthernetBytes;
     const uint32_t kernel = interface_mtu(info.if_index);
     return kernel == 0 ? frame : std::min(frame, kernel);
   }
   return std::min<uint32_t>(info.max_mtu, kJumboMtu);
+}
+
+std::string limit_hint(std::string_view driver) {
+  if (driver == "net_memif") return "; make it with a larger bsize, at both ends";
+  if (driver == "net_af_packet") return " (framesz of the device, and the MTU of its interface)";
+  return "";
 }
 
 bool is_mtu_fixed(std::string_view driver) {
@@ -133,18 +142,16 @@ Status Device::read_limits(uint32_t mtu_wanted) {
   if (::rte_is_zero_ether_addr(&mac)) ::rte_eth_random_addr(mac.addr_bytes);
   std::memcpy(mac_.data(), mac.addr_bytes, mac_.size());
   const uint32_t most = mtu_of(info, driver);
-  // Pairs in memory carry what both ends make room for; what a NIC cannot, it says when asked.
-  mtu_ = mtu_wanted != 0 ? mtu_wanted : most;
-  const uint32_t limit =
-      is_paired_ ? kMtuMax : std::max<uint32_t>(most, is_mtu_fixed(driver) ? 0 : info.max_mtu);
+  // What a NIC cannot carry, it says when asked.
+  mtu_ = mtu_wanted != 0 ? mtu_wanted : std::min(most, kMtuMax);
+  const uint32_t limit = driver == "net_ring"   ? kMtuMax
+                         : is_mtu_fixed(driver) ? std::min(most, kMtuMax)
+                                                : std::max<uint32_t>(most, info.max_mtu);
   if (mtu_ >= kMtuMin && mtu_ <= limit) return {};
-  return Status(
-      Code::invalid_argument,
-      "dpdk device " + name_ + ": an MTU of " + std::to_string(mtu_) +
-          " is not possible; it carries " + std::to_string(kMtuMin) + " to " +
-          std::to_string(limit) + " bytes of an IP packet" +
-          (driver == "net_af_packet" ? " (framesz of the device, and the MTU of its interface)"
-                                     : ""));
+  return Status(Code::invalid_argument,
+                "dpdk device " + name_ + ": an MTU of " + std::to_string(mtu_) +
+                    " is not possible; it carries " + std::to_string(kMtuMin) + " to " +
+                    std::to_string(limit) + " bytes of an IP packet" + limit_hint(driver));
 }
 
 uint16_t Device::buffer_bytes(uint32_t mtu) {
