@@ -15,7 +15,8 @@ if [[ ${1:-} == test ]]; then
   packages+=(git libgtest-dev libgmock-dev libbenchmark-dev
              clang-14 libclang-rt-14-dev clang-format-14
              dpkg-dev file mandoc zsh iproute2 systemd-container
-             slurmctld slurmd slurm-client munge)
+             slurmctld slurmd slurm-client munge
+             libdpdk-dev)
 elif [[ ${1:-} != run ]]; then
   echo "usage: $0 run | test" >&2
   exit 2

@@ -11,7 +11,8 @@
 // machine has. Sanitizers run before the choice between versions could be made.
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) && \
     defined(__GNUC__) && !defined(__clang__)
-#define PHUB_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
+#define PHUB_WIDE \
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
 #else
 #define PHUB_WIDE
 #endif
