@@ -36,7 +36,8 @@ class DpdkPair final : public FabricPair {
       wire = std::make_unique<LossyWire>(std::move(wire), 7 + connectors_.size(),
                                          WireFaults{0.1, 0.1, 0.1});
     }
-    return std::make_unique<DatagramFabric>(std::move(wire), DatagramOptions());
+    return std::make_unique<DatagramFabric>(std::move(wire),
+                                            DatagramOptions{.keepalive_ns = 10'000'000});
   }
 
   bool is_lossy_;

@@ -7,13 +7,14 @@
 #include <rte_ether.h>
 #include <rte_flow.h>
 #include <rte_mbuf.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <utility>
 
-#include "base/random.h"
+#include "base/fd.h"
 #include "transport/dpdk/eal.h"
 #include "transport/udp_packet.h"
 
@@ -41,16 +42,17 @@ uint32_t argument_of(const rte_eth_dev_info& info, const std::string& key, uint3
   return static_cast<uint32_t>(std::strtoul(text.c_str() + at + key.size() + 2, nullptr, 0));
 }
 
+// Of the calling thread's network; 0: not known.
 uint32_t interface_mtu(unsigned index) {
-  std::array<char, IF_NAMESIZE> name{};
-  uint32_t mtu = 0;
-  if (::if_indextoname(index, name.data()) != nullptr) {
-    std::ifstream(std::string("/sys/class/net/") + name.data() + "/mtu") >> mtu;
-  }
-  return mtu;
+  ifreq request{};
+  if (::if_indextoname(index, request.ifr_name) == nullptr) return 0;
+  const base::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (::ioctl(socket.get(), SIOCGIFMTU, &request) != 0) return 0;
+  return static_cast<uint32_t>(request.ifr_mtu);
 }
 
-// af_packet's frames hold the kernel's own head, too.
+constexpr uint32_t kPacketFrame = 2048;  // Of af_packet, when nothing else is asked for.
+// Its frames hold the kernel's own head, too.
 constexpr uint32_t kPacketFrameHead = 66;
 
 // The most that the device carries. Virtual devices of this DPDK say 1500 whatever they carry, so
@@ -61,7 +63,8 @@ uint32_t mtu_of(const rte_eth_dev_info& info, std::string_view driver) {
   // (DPDK 22.11): frames of one buffer only. The client's size counts; both ends must be told it.
   if (driver == "net_memif") return argument_of(info, "bsize", 2048) - kEthernetBytes;
   if (driver == "net_af_packet") {
-    const uint32_t frame = argument_of(info, "framesz", 2048) - kPacketFrameHead - kEthernetBytes;
+    const uint32_t frame =
+        argument_of(info, "framesz", kPacketFrame) - kPacketFrameHead - kEthernetBytes;
     const uint32_t kernel = interface_mtu(info.if_index);
     return kernel == 0 ? frame : std::min(frame, kernel);
   }
@@ -72,6 +75,16 @@ std::string limit_hint(std::string_view driver) {
   if (driver == "net_memif") return "; make it with a larger bsize, at both ends";
   if (driver == "net_af_packet") return " (framesz of the device, and the MTU of its interface)";
   return "";
+}
+
+// What a buffer must hold; af_packet wants room for its whole frames.
+uint16_t buffer_bytes_of(const rte_eth_dev_info& info, std::string_view driver, uint32_t mtu) {
+  size_t bytes = kEthernetBytes + 8 + mtu;
+  if (driver == "net_af_packet") {
+    bytes = std::max<size_t>(bytes, argument_of(info, "framesz", kPacketFrame));
+  }
+  bytes = RTE_ALIGN_CEIL(bytes + RTE_PKTMBUF_HEADROOM, 64);
+  return static_cast<uint16_t>(std::clamp<size_t>(bytes, 2048, UINT16_MAX));
 }
 
 bool is_mtu_fixed(std::string_view driver) {
@@ -116,6 +129,7 @@ Device::Device(Device&& other) noexcept
       socket_(other.socket_),
       mac_(other.mac_),
       mtu_(other.mtu_),
+      buffer_bytes_(other.buffer_bytes_),
       is_paired_(other.is_paired_),
       takes_all_queues_(other.takes_all_queues_),
       queue_count_max_(other.queue_count_max_),
@@ -144,6 +158,7 @@ Status Device::read_limits(uint32_t mtu_wanted) {
   const uint32_t most = mtu_of(info, driver);
   // What a NIC cannot carry, it says when asked.
   mtu_ = mtu_wanted != 0 ? mtu_wanted : std::min(most, kMtuMax);
+  buffer_bytes_ = buffer_bytes_of(info, driver, mtu_);
   const uint32_t limit = driver == "net_ring"   ? kMtuMax
                          : is_mtu_fixed(driver) ? std::min(most, kMtuMax)
                                                 : std::max<uint32_t>(most, info.max_mtu);
@@ -152,11 +167,6 @@ Status Device::read_limits(uint32_t mtu_wanted) {
                 "dpdk device " + name_ + ": an MTU of " + std::to_string(mtu_) +
                     " is not possible; it carries " + std::to_string(kMtuMin) + " to " +
                     std::to_string(limit) + " bytes of an IP packet" + limit_hint(driver));
-}
-
-uint16_t Device::buffer_bytes(uint32_t mtu) {
-  const size_t bytes = RTE_PKTMBUF_HEADROOM + kEthernetBytes + 8 + mtu;
-  return static_cast<uint16_t>(std::max<size_t>(RTE_ALIGN_CEIL(bytes, 64), 2048));
 }
 
 Status Device::start(const std::vector<rte_mempool*>& pools) {

@@ -47,8 +47,8 @@ class Device {
   // Packets to UDP port first_port + i go to queue i, where the device can do that.
   void steer(uint16_t first_port);
 
-  // Bytes of a pool's buffers, for frames of this MTU.
-  static uint16_t buffer_bytes(uint32_t mtu);
+  // Bytes that a pool's buffers must have.
+  uint16_t buffer_bytes() const { return buffer_bytes_; }
 
  private:
   Device() = default;
@@ -59,6 +59,7 @@ class Device {
   int socket_ = 0;
   std::array<std::byte, 6> mac_{};
   uint32_t mtu_ = 0;
+  uint16_t buffer_bytes_ = 0;
   bool is_paired_ = false;
   bool takes_all_queues_ = false;
   uint16_t queue_count_max_ = 0;
