@@ -12,7 +12,7 @@ namespace {
 constexpr const char* kName = "libibverbs.so.1";
 
 struct Loaded {
-  VerbsLibrary library;
+  VerbsLibrary functions;
   Status status;
 };
 
@@ -75,14 +75,14 @@ Loaded load_once() {
                                                   "ibverbs-providers");
     return loaded;
   }
-  if (const char* const name = missing_function(handle, &loaded.library)) {
+  if (const char* const name = missing_function(handle, &loaded.functions)) {
     loaded.status = Status(Code::unavailable, std::string("load ") + kName + ": it has no " + name +
                                                   "; install rdma-core 28 or newer");
     return loaded;
   }
   // Children of this process must not make registered pages move. Newer kernels see to that
   // themselves, and the call costs nothing there.
-  loaded.library.fork_init();
+  loaded.functions.fork_init();
   return loaded;
 }
 
@@ -97,7 +97,7 @@ Status VerbsLibrary::load() { return loaded().status; }
 
 const VerbsLibrary& verbs() {
   PHUB_DCHECK(loaded().status.ok());
-  return loaded().library;
+  return loaded().functions;
 }
 
 }  // namespace phub::transport

@@ -223,8 +223,8 @@ bool VerbsLink::stage(const Put& put) {
               put.bytes <= peer_.slots[put.slot].bytes);
   const uint32_t own = lane_of(put.slot);
   Lane& lane = lanes_[is_in_trouble() ? way_round(own) : own];
-  if (lane.queue->puts().is_full()) return false;
-  lane.queue->puts().push({put.data, put.cookie, put.slot, put.tag, put.bytes, 0});
+  if (lane.queue->ring().is_full()) return false;
+  lane.queue->ring().push({put.data, put.cookie, put.slot, put.tag, put.bytes, 0});
   lane.has_moved = true;
   if (lane.rail != lanes_[own].rail) rails_[lanes_[own].rail]->counters().detours.add(1);
   return true;
@@ -233,7 +233,7 @@ bool VerbsLink::stage(const Put& put) {
 void VerbsLink::flush() {
   if (state_ != State::live) return;
   for (uint32_t i = 0; i < lanes_.size(); ++i) {
-    if (lanes_[i].queue->puts().waiting() == 0) continue;
+    if (lanes_[i].queue->ring().waiting() == 0) continue;
     lanes_[i].queue->flush();
     if (lanes_[i].queue->has_failed()) restart(i, lanes_[i].incarnation + 1, "the device refuses");
   }
@@ -241,14 +241,14 @@ void VerbsLink::flush() {
 
 bool VerbsLink::has_report() const {
   return state_ == State::live && std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) {
-           return lane.queue->puts().done() > 0;
+           return lane.queue->ring().done() > 0;
          });
 }
 
 size_t VerbsLink::report(std::span<Event> events) {
   size_t filled = 0;
   for (Lane& lane : lanes_) {
-    VerbsPutRing& puts = lane.queue->puts();
+    VerbsPutRing& puts = lane.queue->ring();
     while (puts.done() > 0 && filled < events.size()) {
       events[filled++] = {
           .kind = EventKind::sent, .link = setup_.id, .cookie = puts.oldest_done().cookie};

@@ -99,8 +99,8 @@ class VerbsQueue {
   // cannot be.
   bool settle(uint32_t arrived_there);
 
-  VerbsPutRing& puts() { return puts_; }
-  const VerbsPutRing& puts() const { return puts_; }
+  VerbsPutRing& ring() { return puts_; }
+  const VerbsPutRing& ring() const { return puts_; }
   void flush();
   // A sign of life that needs no help of the peer's processor; fails if it is gone.
   void probe();

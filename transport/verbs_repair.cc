@@ -22,10 +22,10 @@ VerbsScene VerbsLink::scene(const Lane& lane) const {
   scene.from = to_text(rails_[lane.rail]->device().gid.entry.gid);
   if (lane.rail < peer_.rails.size()) scene.to = to_text(peer_.rails[lane.rail].address.gid);
   scene.has_worked = lane.has_worked;
-  scene.has_put = lane.queue->puts().flying() > 0;
+  scene.has_put = lane.queue->ring().flying() > 0;
   if (scene.has_put) {
-    scene.slot = lane.queue->puts().oldest_flying().slot;
-    scene.tag = lane.queue->puts().oldest_flying().tag;
+    scene.slot = lane.queue->ring().oldest_flying().slot;
+    scene.tag = lane.queue->ring().oldest_flying().tag;
   }
   return scene;
 }
@@ -175,11 +175,11 @@ void VerbsLink::write_by_next_path(uint32_t index) {
 // What waits for a lane that is down takes another that is up.
 void VerbsLink::make_detour(uint32_t index) {
   Lane& lane = lanes_[index];
-  VerbsPutRing& from = lane.queue->puts();
+  VerbsPutRing& from = lane.queue->ring();
   if (!lane.is_settled || lane.is_stopping || from.done() + from.flying() > 0) return;
   const uint32_t way = way_round(index);
   if (way == index) return;
-  VerbsPutRing& to = lanes_[way].queue->puts();
+  VerbsPutRing& to = lanes_[way].queue->ring();
   while (from.waiting() > 0 && !to.is_full()) {
     to.push(from.take_waiting());
     rails_[lane.rail]->counters().detours.add(1);
