@@ -50,6 +50,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/fd.h"
 
 namespace phub::transport {
@@ -88,6 +89,9 @@ struct LinkOptions {
   // Fabrics with several rails (NICs): the rail for this side's puts to each of the peer's slots.
   // Empty: all take the first. A rail that fails hands its slots to the others meanwhile.
   std::vector<uint8_t> rails = {};
+  // Puts mostly go to the slot (tag & tag_slot_mask): a network whose messages have room for the
+  // tag alone sends those as one message, others as two. Both sides give the same.
+  uint32_t tag_slot_mask = 0;
 };
 
 struct Put {
@@ -117,6 +121,19 @@ struct Event {
 struct Traits {
   bool by_reference = false;
   bool windows = false;
+};
+
+// What one rail of a fabric has done so far. Written by the fabric's thread, read by any.
+struct RailCounters {
+  std::string name;  // "mlx5_0"
+  base::Counter bytes_sent;
+  base::Counter bytes_received;
+  base::Counter puts_sent;
+  base::Counter puts_received;
+  base::Counter failures;    // Queue pairs that went into error,
+  base::Counter repairs;     // and that were made anew and work.
+  base::Counter detours;     // Puts that left by another rail than theirs, which was broken.
+  base::Counter links_down;  // Queue pairs that do not work just now: 0 is well.
 };
 
 class Fabric {
@@ -168,6 +185,10 @@ class Fabric {
   // A hint for the next arm(): do not wake for this link before `count` more arrivals. It keeps a
   // waiter asleep until the tensor it waits for can be complete. Default 1; reset by disarm().
   virtual void want(LinkId /*link*/, uint32_t /*count*/) {}
+
+  // The fabric's rails, in the order in which LinkOptions::rails counts them; empty: it has none to
+  // choose from. Stays where it is as long as the fabric lives.
+  virtual std::span<const RailCounters> rails() const { return {}; }
 };
 
 }  // namespace phub::transport

@@ -4,6 +4,7 @@
 #include "transport/datagram.h"
 #include "transport/dpdk_plugin.h"
 #include "transport/shm.h"
+#include "transport/verbs.h"
 
 namespace phub::transport {
 
@@ -26,9 +27,11 @@ Result<std::unique_ptr<Fabric>> open_fabric(std::string_view scheme, const Fabri
     return Status(Code::invalid_argument, "fabric \"" + std::string(scheme) +
                                               "\": tls goes with certificates, tcp without");
   }
+  if (scheme == "verbs") return VerbsFabric::make(options.rdma);
   if (scheme == "dpdk") return open_dpdk(options);
-  return Status(Code::invalid_argument, "fabric \"" + std::string(scheme) +
-                                            "\" is unknown; this build has: shm, tcp, tls, dpdk");
+  return Status(Code::invalid_argument,
+                "fabric \"" + std::string(scheme) +
+                    "\" is unknown; this build has: shm, tcp, tls, verbs, dpdk");
 }
 
 }  // namespace phub::transport

@@ -20,8 +20,8 @@ struct FabricOptions {
   uint32_t shard_count = 0;
 };
 
-// scheme: "shm", "tcp", "tls", "dpdk". invalid_argument: unknown; the message lists those of this
-// build. Otherwise the errors of the fabric's make().
+// scheme: "shm", "tcp", "tls", "verbs", "dpdk". invalid_argument: unknown; the message lists those
+// of this build. Otherwise the errors of the fabric's make().
 Result<std::unique_ptr<Fabric>> open_fabric(std::string_view scheme,
                                             const FabricOptions& options = {});
 

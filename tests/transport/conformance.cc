@@ -60,10 +60,16 @@ LinkOptions FabricConformance::options_for(Half& half) {
   half.slots =
       SlotArea(has_slot_memory ? slots->data() : nullptr, shape.slot_count, shape.slot_bytes);
   half.source = SlotArea(source->data(), shape.slot_count, shape.slot_bytes);
+  std::vector<uint8_t> rails(shape.slot_count);
+  for (size_t i = 0; i < rails.size(); ++i) {
+    rails[i] = static_cast<uint8_t>(i % pair_->rail_count());
+  }
   return {.slots = half.slots.slots(),
           .peer_slot_count = shape.slot_count,
           .acceptor_puts_max = shape.puts_max,
-          .connector_puts_max = shape.puts_max};
+          .connector_puts_max = shape.puts_max,
+          .rails = std::move(rails),
+          .tag_slot_mask = pair_->tag_slot_mask()};
 }
 
 FabricConformance::Joined FabricConformance::join(size_t connector, const LinkShape& shape) {

@@ -38,6 +38,10 @@ class FabricPair {
   virtual bool allocates_on_data_path() const { return false; }
   // put() takes whatever fits; it never says "full" before.
   virtual bool takes_whole_batches() const { return true; }
+  // LinkOptions::tag_slot_mask of all links.
+  virtual uint32_t tag_slot_mask() const { return 0; }
+  // Puts take the rail (slot % rail_count()).
+  virtual uint32_t rail_count() const { return 1; }
   // What a checking fabric has against the test itself; empty: nothing.
   virtual std::string violations() const { return {}; }
 };

@@ -1,0 +1,265 @@
+// Goal: a queue pair that fails costs no put and no repeat; with a second rail traffic goes on
+// meanwhile; whoever breaks the rules loses his own link and nobody else's.
+// Method: real devices; queue pairs are forced into error while puts are under way, and every
+// arrival is counted. Needs an RDMA device, which a machine without one says.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstring>
+#include <map>
+#include <thread>
+
+#include "base/clock.h"
+#include "transport/verbs.h"
+
+namespace phub::transport {
+namespace {
+
+constexpr uint32_t kSlots = 16;
+constexpr uint32_t kSlotBytes = 2048;
+
+// One end of one link.
+struct End {
+  std::unique_ptr<Fabric> fabric;
+  LinkId link{0};
+  std::span<std::byte> slots;
+  std::span<std::byte> source;
+  uint32_t sent = 0;
+  uint32_t lost = 0;
+  std::map<uint32_t, uint32_t> arrived;  // By tag: how often.
+  bool is_exact = true;                  // Every first arrival had its put's bytes.
+
+  VerbsFabric& verbs() { return static_cast<VerbsFabric&>(*fabric); }
+  LinkOptions options(uint32_t rail_count) {
+    slots = *fabric->allocate(kSlots * kSlotBytes);
+    source = *fabric->allocate(kSlots * kSlotBytes);
+    LinkOptions made;
+    for (uint32_t i = 0; i < kSlots; ++i) {
+      made.slots.push_back({slots.data() + i * kSlotBytes, kSlotBytes});
+      made.rails.push_back(static_cast<uint8_t>(i % rail_count));
+    }
+    made.peer_slot_count = kSlots;
+    made.acceptor_puts_max = made.connector_puts_max = kSlots;
+    made.tag_slot_mask = kSlots - 1;
+    made.peer = "the other end";
+    return made;
+  }
+  void put(uint32_t tag) {
+    std::byte* const data = source.data() + tag % kSlots * kSlotBytes;
+    std::memset(data, static_cast<int>(tag & 0xff), kSlotBytes);
+    const Put one = {link, tag % kSlots, tag, kSlotBytes, data, tag};
+    EXPECT_EQ(fabric->put({&one, 1}), 1u);
+  }
+  void poll() {
+    std::array<Event, 16> events;
+    const size_t count = fabric->poll(base::now(), events);
+    for (const Event& event : std::span(events).first(count)) {
+      if (event.kind == EventKind::sent) ++sent;
+      if (event.kind == EventKind::lost) ++lost;
+      if (event.kind != EventKind::arrived) continue;
+      if (++arrived[event.tag] > 1) continue;
+      for (uint32_t i = 0; i < event.bytes; ++i) {
+        is_exact = is_exact && event.data[i] == static_cast<std::byte>(event.tag & 0xff);
+      }
+      fabric->release(event);
+    }
+  }
+};
+
+class VerbsRepairTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (Status status = VerbsLibrary::load(); !status.ok()) {
+      GTEST_SKIP() << "because " << status.message();
+    }
+    auto names = choose_verbs_devices({});
+    if (!names.ok()) GTEST_SKIP() << "because " << names.status().message();
+    names_ = *names;
+  }
+
+  void start(uint32_t rail_count, uint32_t queue_pairs = 1) {
+    rail_count_ = rail_count;
+    for (End* const end : {&hub_, &worker_}) {
+      config::RdmaOptions options;
+      for (uint32_t i = 0; i < rail_count; ++i) {
+        options.devices.push_back(names_[(i + (end == &worker_ ? 1 : 0)) % names_.size()]);
+      }
+      options.queue_pairs = queue_pairs;
+      options.retries = 3;
+      auto fabric = VerbsFabric::make(options);
+      ASSERT_TRUE(fabric.ok()) << fabric.status().message();
+      end->fabric = std::move(fabric).value();
+    }
+    Bootstrap offer, answer;
+    auto opened = hub_.fabric->open(hub_.options(rail_count), &offer);
+    ASSERT_TRUE(opened.ok()) << opened.status().message();
+    auto connected =
+        worker_.fabric->connect(worker_.options(rail_count), std::move(offer), &answer);
+    ASSERT_TRUE(connected.ok()) << connected.status().message();
+    const Status accepted = hub_.fabric->accept(*opened, std::move(answer));
+    ASSERT_TRUE(accepted.ok()) << accepted.message();
+    hub_.link = *opened;
+    worker_.link = *connected;
+  }
+
+  void step() {
+    hub_.poll();
+    worker_.poll();
+    std::this_thread::yield();
+  }
+  bool until(const std::function<bool()>& is_done) {
+    const Instant end = base::now() + std::chrono::seconds(20);
+    while (!is_done()) {
+      if (base::now() > end) return false;
+      step();
+    }
+    return true;
+  }
+  // Both ways, round after round: every slot once a round, its next put after its last arrived.
+  void exchange(uint32_t rounds, const std::function<void(uint32_t)>& in_round) {
+    for (uint32_t round = 0; round < rounds; ++round) {
+      for (uint32_t slot = 0; slot < kSlots; ++slot) {
+        hub_.put(next_tag_ + slot);
+        worker_.put(next_tag_ + slot);
+        if (slot == kSlots / 2) in_round(round);
+      }
+      next_tag_ += kSlots;
+      ASSERT_TRUE(until([&] {
+        return hub_.arrived.size() == next_tag_ && worker_.arrived.size() == next_tag_ &&
+               hub_.sent == next_tag_ && worker_.sent == next_tag_;
+      })) << "round "
+          << round << ": arrived " << hub_.arrived.size() << " and " << worker_.arrived.size()
+          << ", sent " << hub_.sent << " and " << worker_.sent << " of " << next_tag_ << "; lost "
+          << hub_.lost << " and " << worker_.lost << " "
+          << (hub_.lost ? hub_.fabric->lost_reason(hub_.link) : "")
+          << (worker_.lost ? worker_.fabric->lost_reason(worker_.link) : "");
+    }
+  }
+  void expect_all_once() {
+    for (End* const end : {&hub_, &worker_}) {
+      EXPECT_TRUE(end->is_exact);
+      EXPECT_EQ(end->lost, 0u);
+      for (const auto& [tag, count] : end->arrived) EXPECT_EQ(count, 1u) << tag;
+    }
+  }
+
+  std::vector<std::string> names_;
+  uint32_t rail_count_ = 1;
+  uint32_t next_tag_ = 0;
+  End hub_;
+  End worker_;
+};
+
+TEST_F(VerbsRepairTest, QueuePairInErrorIsMendedAndEveryPutArrivesOnce) {
+  start(1);
+  exchange(12, [&](uint32_t round) {
+    if (round % 4 == 1) hub_.verbs().force_error(hub_.link, 0);
+    if (round % 4 == 2) worker_.verbs().force_error(worker_.link, 0);
+    if (round % 4 == 3) {  // Both at once.
+      hub_.verbs().force_error(hub_.link, 0);
+      worker_.verbs().force_error(worker_.link, 0);
+    }
+  });
+  expect_all_once();
+  EXPECT_GE(hub_.fabric->rails()[0].repairs.get(), 9u);
+  EXPECT_EQ(hub_.fabric->rails()[0].links_down.get(), 0u);
+}
+
+TEST_F(VerbsRepairTest, OneOfSeveralQueuePairsMayFail) {
+  start(1, 4);
+  exchange(8, [&](uint32_t round) { hub_.verbs().force_error(hub_.link, round % 4); });
+  expect_all_once();
+}
+
+TEST_F(VerbsRepairTest, OtherRailTakesOverAndTheFirstComesBack) {
+  start(2);
+  exchange(6, [&](uint32_t round) {
+    if (round % 2 == 1) hub_.verbs().force_error(hub_.link, round / 2 % 2);
+  });
+  expect_all_once();
+  ASSERT_TRUE(until([&] {
+    return hub_.fabric->rails()[0].links_down.get() + hub_.fabric->rails()[1].links_down.get() == 0;
+  }));
+  const uint64_t before = hub_.fabric->rails()[0].puts_sent.get();
+  exchange(1, [](uint32_t) {});
+  EXPECT_EQ(hub_.fabric->rails()[0].puts_sent.get() - before, kSlots / 2);
+}
+
+TEST_F(VerbsRepairTest, RevokedKeyLosesTheLinkWithAReason) {
+  start(1);
+  exchange(1, [](uint32_t) {});
+  hub_.verbs().revoke_keys(hub_.link);
+  worker_.put(next_tag_);
+  ASSERT_TRUE(until([&] { return worker_.lost == 1; }));
+  EXPECT_THAT(worker_.fabric->lost_reason(worker_.link), testing::HasSubstr("key"));
+  EXPECT_THAT(worker_.fabric->lost_reason(worker_.link), testing::HasSubstr("the other end"));
+  ASSERT_TRUE(until([&] { return hub_.lost == 1; }));
+}
+
+// A worker whose idea of where the hub's slots are is `change`d before it connects.
+class VerbsHostileTest : public VerbsRepairTest {
+ protected:
+  struct Pair {
+    LinkId at_hub{0};
+    LinkId at_worker{0};
+  };
+  Pair join(const std::function<void(VerbsBootstrap&)>& change, VerbsBootstrap* seen = nullptr) {
+    Bootstrap offer, answer;
+    const LinkOptions ours = hub_.options(1);
+    const LinkOptions theirs = worker_.options(1);
+    const auto opened = hub_.fabric->open(ours, &offer);
+    EXPECT_TRUE(opened.ok());
+    auto blob = decode_verbs_bootstrap(offer.blob, VerbsBootstrap::Role::offer, theirs);
+    EXPECT_TRUE(blob.ok());
+    if (seen != nullptr) *seen = *blob;
+    change(*blob);
+    const auto connected = worker_.fabric->connect(theirs, {encode(*blob), {}}, &answer);
+    EXPECT_TRUE(connected.ok());
+    EXPECT_TRUE(hub_.fabric->accept(*opened, std::move(answer)).ok());
+    return {*opened, *connected};
+  }
+  // The offender's link is lost at both ends, and the honest one carries on.
+  void expect_refused(const Pair& honest, const Pair& offender) {
+    hub_.lost = worker_.lost = 0;
+    const std::vector<std::byte> before(hub_.slots.begin(), hub_.slots.end());
+    worker_.link = offender.at_worker;
+    worker_.put(0);
+    ASSERT_TRUE(until([&] { return worker_.lost == 1 && hub_.lost == 1; }));
+    EXPECT_NE(hub_.fabric->lost_reason(offender.at_hub), "");
+    EXPECT_TRUE(std::equal(before.begin(), before.end(), hub_.slots.begin()));
+    hub_.arrived.clear();
+    worker_.link = honest.at_worker;
+    worker_.put(3);
+    EXPECT_TRUE(until([&] { return hub_.arrived.size() == 1; }));
+    EXPECT_TRUE(hub_.arrived.contains(3));
+  }
+};
+
+TEST_F(VerbsHostileTest, WriteOutsideTheSlotsIsRefusedByTheDevice) {
+  start(1);
+  const Pair honest{hub_.link, worker_.link};
+  for (const int64_t offset : {int64_t{-64}, int64_t{kSlots - 1} * kSlotBytes + 64}) {
+    const Pair offender = join(
+        [&](VerbsBootstrap& offer) { offer.slots[0].address += static_cast<uint64_t>(offset); });
+    expect_refused(honest, offender);
+  }
+}
+
+TEST_F(VerbsHostileTest, KeyOfAnotherRankOpensNothing) {
+  start(1);
+  VerbsBootstrap victim_offer;
+  const Pair victim = join([](VerbsBootstrap&) {}, &victim_offer);
+  hub_.arrived.clear();
+  const Pair offender = join([&](VerbsBootstrap& offer) {
+    offer.slots = victim_offer.slots;
+    offer.rails[0].range_keys = victim_offer.rails[0].range_keys;
+    for (size_t i = 0; i < offer.rails[0].endpoints.size(); ++i) {
+      offer.rails[0].endpoints[i].window_key = victim_offer.rails[0].endpoints[i].window_key;
+    }
+  });
+  expect_refused(victim, offender);
+}
+
+}  // namespace
+}  // namespace phub::transport

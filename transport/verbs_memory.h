@@ -1,0 +1,69 @@
+// The memory that a verbs fabric knows, its registration with protection domains, and the ranges
+// that a link's slots lie in.
+//
+// Sources of puts are registered once per domain and device, for reading by the own device only.
+// Slots are registered once per link, apart from that: their key opens that link's slots and
+// nothing else, for remote writes only.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/memory.h"
+#include "transport/fabric.h"
+#include "transport/verbs_bootstrap.h"
+#include "transport/verbs_library.h"
+
+namespace phub::transport {
+
+// Blocks of memory out of which puts may come, in the order of their addresses.
+class VerbsMemory {
+ public:
+  static constexpr size_t kNone = SIZE_MAX;
+
+  std::span<const std::span<std::byte>> blocks() const { return blocks_; }
+  size_t add(std::span<std::byte> block);  // Its place; those behind move up by one.
+  size_t place_of(std::span<std::byte> block) const;
+  void remove(size_t place);
+  // The place of the block that holds all of these bytes; kNone if there is none.
+  size_t find(const std::byte* data, size_t bytes) const {
+    if (last_ < blocks_.size() && holds(blocks_[last_], data, bytes)) return last_;
+    return search(data, bytes);
+  }
+
+ private:
+  static bool holds(std::span<std::byte> block, const std::byte* data, size_t bytes) {
+    return data >= block.data() && bytes <= block.size() &&
+           data - block.data() <= static_cast<ptrdiff_t>(block.size() - bytes);
+  }
+  size_t search(const std::byte* data, size_t bytes) const;
+
+  std::vector<std::span<std::byte>> blocks_;
+  mutable size_t last_ = 0;  // Where the last search ended: the next is mostly for the same.
+};
+
+// Of one job on one device.
+struct VerbsDomain {
+  uint64_t id = 0;
+  uint32_t link_count = 0;
+  VerbsPtr<ibv_pd> pd;
+  std::vector<VerbsPtr<ibv_mr>> sources;  // As VerbsMemory::blocks().
+};
+
+// resource_exhausted: refused; the message says which limit to raise.
+Result<VerbsPtr<ibv_mr>> register_source(ibv_pd* pd, std::span<std::byte> block);
+
+// The slots of a link, and the ranges of memory that they lie in.
+struct VerbsSlotArea {
+  std::vector<std::span<std::byte>> ranges;
+  std::vector<VerbsSlot> slots;
+};
+// resource_exhausted: they are scattered over more than kVerbsRangesMax ranges.
+Result<VerbsSlotArea> arrange_slots(std::span<const Slot> slots, const VerbsMemory& memory);
+
+// For writing by the peer; with `for_windows`, only through windows. What the key opens begins at
+// address_in(range), so that the peer learns no pointers.
+Result<VerbsPtr<ibv_mr>> register_range(ibv_pd* pd, std::span<std::byte> range, bool for_windows);
+uint64_t address_in(std::span<std::byte> range);
+
+}  // namespace phub::transport

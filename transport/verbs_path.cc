@@ -1,0 +1,26 @@
+#include "transport/verbs_path.h"
+
+#include <algorithm>
+
+namespace phub::transport {
+
+ibv_ah_attr path_to(const VerbsAddress& peer, const VerbsDevice& device,
+                    const config::RdmaOptions& options) {
+  ibv_ah_attr path = {};
+  path.port_num = device.port;
+  path.sl = options.service_level;
+  path.dlid = peer.lid;
+  if (device.is_infiniband) return path;  // One subnet: the local identifier finds it.
+  path.is_global = 1;
+  std::copy(peer.gid.begin(), peer.gid.end(), path.grh.dgid.raw);
+  path.grh.sgid_index = static_cast<uint8_t>(device.gid.entry.index);
+  path.grh.hop_limit = 64;
+  path.grh.traffic_class = options.traffic_class;
+  return path;
+}
+
+VerbsAddress address_of(const VerbsDevice& device) {
+  return {device.gid.entry.gid, device.lid, device.mtu, device.is_infiniband};
+}
+
+}  // namespace phub::transport

@@ -1,0 +1,154 @@
+// What the verbs fabric does after set-up: puts, completions, letters, timers.
+#include <algorithm>
+
+#include "transport/verbs.h"
+
+namespace phub::transport {
+
+size_t VerbsFabric::put(std::span<const Put> puts) {
+  size_t taken = 0;
+  while (taken < puts.size() && at(puts[taken].link).stage(puts[taken])) ++taken;
+  for (size_t i = 0; i < taken; ++i) {
+    if (i + 1 < taken && puts[i + 1].link == puts[i].link) continue;
+    VerbsLink& link = at(puts[i].link);
+    link.flush();
+    if (link.is_in_trouble()) timers_at_ = {0};
+  }
+  return taken;
+}
+
+// Completions that were taken, a batch of them, as far as there is room for their events.
+size_t VerbsFabric::deal_with_taken(VerbsRail& rail, std::span<Event> events) {
+  std::array<uint16_t, VerbsRail::kBatch> touched;
+  size_t touched_count = 0;
+  size_t filled = 0;
+  size_t dealt = 0;
+  const auto taken = rail.taken();
+  for (const ibv_wc& completion : taken.first(std::min<size_t>(taken.size(), touched.size()))) {
+    if (filled == events.size()) break;
+    ++dealt;
+    const auto number = static_cast<uint16_t>(completion.wr_id >> 48);
+    if (number == kVerbsMailNumber) {
+      const auto letter = rail.mail().on_completion(completion);
+      if (letter.has_value()) deliver(*letter);
+      continue;
+    }
+    if (number >= numbers_.size() || numbers_[number].link == nullptr) continue;
+    const VerbsPlace place = numbers_[number];
+    if (place.link->on_completion(place.lane, completion, &events[filled])) ++filled;
+    const auto end = touched.begin() + static_cast<ptrdiff_t>(touched_count);
+    if (std::find(touched.begin(), end, number) == end) touched[touched_count++] = number;
+  }
+  rail.deal_with(dealt);
+  for (size_t i = 0; i < touched_count; ++i) {
+    const VerbsPlace place = numbers_[touched[i]];
+    if (place.link == nullptr) continue;
+    place.link->after_batch(place.lane);
+    if (!place.link->is_live() || place.link->is_in_trouble()) timers_at_ = {0};
+  }
+  return filled;
+}
+
+size_t VerbsFabric::poll_rail(VerbsRail& rail, std::span<Event> events) {
+  size_t filled = 0;
+  while (filled < events.size()) {
+    const bool is_rest = !rail.taken().empty();
+    const bool is_short = !is_rest && rail.take() < VerbsRail::kBatch;
+    filled += deal_with_taken(rail, events.subspan(filled));
+    if (!is_short) continue;
+    if (!rail.taken().empty()) break;
+    for (const std::unique_ptr<VerbsLink>& link : links_) {
+      if (link != nullptr && link->is_in_trouble()) link->on_empty(rail);
+    }
+    break;
+  }
+  return filled;
+}
+
+size_t VerbsFabric::poll(Instant now, std::span<Event> events) {
+  size_t filled = 0;
+  for (size_t i = 0; i < rails_.size(); ++i) {
+    if (++rail_from_ >= rails_.size()) rail_from_ = 0;
+    filled += poll_rail(*rails_[rail_from_], events.subspan(filled));
+  }
+  if (now >= timers_at_) run_timers(now);
+  for (size_t i = 0; i < links_.size() && filled < events.size(); ++i) {
+    if (++report_from_ >= links_.size()) report_from_ = 0;
+    VerbsLink* const link = links_[report_from_].get();
+    if (link == nullptr) continue;
+    if (link->is_live()) {
+      filled += link->report(events.subspan(filled));
+    } else if (link->take_loss()) {
+      events[filled++] = {.kind = EventKind::lost, .link = link->id()};
+    }
+  }
+  return filled;
+}
+
+void VerbsFabric::deliver(const VerbsLetter& letter) {
+  timers_at_ = {0};
+  for (const std::unique_ptr<VerbsLink>& link : links_) {
+    if (link != nullptr && link->cookie() == letter.cookie) return link->on_letter(letter);
+  }
+  if (letter.kind == VerbsLetter::Kind::goodbye) return;
+  for (const std::unique_ptr<VerbsFarewell>& farewell : farewells_) {
+    if (farewell->cookie() == letter.cookie) return farewell->say();
+  }
+}
+
+void VerbsFabric::take_async_events(VerbsRail& rail) {
+  ibv_async_event event = {};
+  while (verbs().get_async_event(rail.device().context.get(), &event) == 0) {
+    const ibv_event_type type = event.event_type;
+    const bool is_queue_pair = type == IBV_EVENT_QP_ACCESS_ERR || type == IBV_EVENT_QP_REQ_ERR;
+    const uint32_t queue_pair = is_queue_pair ? event.element.qp->qp_num : 0;
+    verbs().ack_async_event(&event);
+    const bool is_down = type == IBV_EVENT_PORT_ERR || type == IBV_EVENT_DEVICE_FATAL;
+    const bool is_change = type == IBV_EVENT_PORT_ACTIVE || type == IBV_EVENT_GID_CHANGE ||
+                           type == IBV_EVENT_LID_CHANGE || type == IBV_EVENT_PKEY_CHANGE;
+    if (is_change) (void)rail.refresh();
+    for (const std::unique_ptr<VerbsLink>& link : links_) {
+      if (link == nullptr || !link->is_live()) continue;
+      if (is_queue_pair) link->on_offence(queue_pair, "wrote where it must not");
+      if (is_down) link->on_port_down(rail);
+      if (is_change) link->on_port_change(rail);
+    }
+  }
+}
+
+void VerbsFabric::run_timers(Instant now) {
+  for (const std::unique_ptr<VerbsRail>& rail : rails_) {
+    take_async_events(*rail);
+    rail->mail().mend();
+  }
+  timers_at_ = {INT64_MAX};
+  for (const std::unique_ptr<VerbsLink>& link : links_) {
+    if (link != nullptr) timers_at_ = std::min(timers_at_, link->run_timers(now));
+  }
+  std::erase_if(farewells_, [&](const std::unique_ptr<VerbsFarewell>& farewell) {
+    const Instant next = farewell->run_timers(now);
+    if (next.ns != INT64_MAX) timers_at_ = std::min(timers_at_, next);
+    return next.ns == INT64_MAX;
+  });
+}
+
+bool VerbsFabric::arm() {
+  for (const std::unique_ptr<VerbsRail>& rail : rails_) rail->arm();
+  bool is_idle = timers_at_.ns > 0;
+  for (const std::unique_ptr<VerbsRail>& rail : rails_) {
+    if (rail->taken().empty()) rail->take();
+    is_idle = is_idle && rail->taken().empty();
+  }
+  return is_idle && std::none_of(links_.begin(), links_.end(), [](const auto& link) {
+           return link != nullptr && (link->has_report() || link->has_loss());
+         });
+}
+
+void VerbsFabric::disarm() {
+  for (const std::unique_ptr<VerbsRail>& rail : rails_) {
+    rail->disarm();
+    take_async_events(*rail);
+  }
+}
+
+}  // namespace phub::transport

@@ -1,0 +1,84 @@
+// A rail: one port of one RDMA device, as one fabric uses it. The context is the fabric's own, so
+// that its completion queue is polled by the fabric's thread alone and no lock is shared.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "transport/fabric.h"
+#include "transport/verbs_device.h"
+#include "transport/verbs_mail.h"
+#include "transport/verbs_memory.h"
+
+namespace phub::transport {
+
+class VerbsRail {
+ public:
+  static constexpr uint32_t kBatch = 32;  // Completions taken at once.
+
+  // What is handed in outlives the rail.
+  // Those of open_verbs_device; resource_exhausted: the device is used up.
+  static Result<std::unique_ptr<VerbsRail>> open(const std::string& name,
+                                                 const config::RdmaOptions& options,
+                                                 const VerbsMemory& memory, RailCounters& counters);
+
+  const VerbsDevice& device() const { return device_; }
+  const config::RdmaOptions& options() const { return options_; }
+  ibv_cq* completions() const { return completions_.get(); }
+  int wake_fd() const { return channel_->fd; }
+  int async_fd() const { return device_.context->async_fd; }
+  VerbsMail& mail() { return *mail_; }
+  RailCounters& counters() { return counters_; }
+
+  // Asks the port again; afterwards new queue pairs use what it said. The errors of refresh_port().
+  Status refresh() { return refresh_port(device_, options_); }
+
+  // The domain of a job, made for its first link; every join needs a leave.
+  Result<VerbsDomain*> join_domain(uint64_t id);
+  void leave_domain(VerbsDomain* domain);
+  // All domains take part in the fabric's memory: before VerbsMemory::remove, after add.
+  Status add_source(size_t place);
+  void remove_source(size_t place);
+  uint32_t source_key(const VerbsDomain& domain, const std::byte* data, uint32_t bytes) const;
+
+  // Room in the completion queue. resource_exhausted: the device has no more. A queue pair that is
+  // gone may have left completions behind: its room is free once the queue has been empty.
+  Status reserve_completions(uint32_t count);
+  void release_completions(uint32_t count) { completions_left_ += count; }
+
+  // The completions that were taken last and not dealt with; take() only when there are none.
+  std::span<const ibv_wc> taken() const { return std::span(taken_).subspan(taken_at_); }
+  void deal_with(size_t count) { taken_at_ += count; }
+  // Fewer than kBatch: the completion queue was empty.
+  size_t take();
+  uint64_t take_count() const { return take_count_; }
+
+  // arm: the descriptor tells of the next completion; disarm: takes what it told.
+  void arm();
+  void disarm();
+
+ private:
+  VerbsRail(const config::RdmaOptions& options, const VerbsMemory& memory, RailCounters& counters)
+      : options_(options), memory_(memory), counters_(counters) {}
+  Status start();
+  void absorb();
+  void count_as_empty();
+
+  const config::RdmaOptions& options_;
+  const VerbsMemory& memory_;
+  RailCounters& counters_;
+  VerbsDevice device_;
+  VerbsPtr<ibv_comp_channel> channel_;
+  VerbsPtr<ibv_cq> completions_;
+  uint32_t completions_reserved_ = 0;
+  uint32_t completions_left_ = 0;  // Of those, what closed links may have left behind.
+  std::vector<std::unique_ptr<VerbsDomain>> domains_;
+  std::unique_ptr<VerbsMail> mail_;
+  std::vector<ibv_wc> taken_;  // kBatch at most, except after absorb().
+  uint64_t take_count_ = 0;
+  size_t taken_at_ = 0;
+};
+
+}  // namespace phub::transport

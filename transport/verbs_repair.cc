@@ -1,0 +1,256 @@
+// How the queue pairs of a link come up and are mended: verbs_link.h says by which rules.
+#include <algorithm>
+
+#include "transport/verbs_link.h"
+#include "transport/verbs_path.h"
+
+namespace phub::transport {
+namespace {
+
+constexpr int64_t kFirstPauseNs = 10'000'000;
+constexpr int64_t kLastPauseNs = 500'000'000;
+constexpr int64_t kRepairPatienceNs = 5'000'000'000;
+constexpr int64_t kConnectPatienceNs = 20'000'000'000;
+constexpr int64_t kProbeNs = 1'000'000'000;
+
+}  // namespace
+
+VerbsScene VerbsLink::scene(const Lane& lane) const {
+  VerbsScene scene;
+  scene.peer = setup_.options.peer;
+  scene.device = rails_[lane.rail]->device().name;
+  scene.from = to_text(rails_[lane.rail]->device().gid.entry.gid);
+  if (lane.rail < peer_.rails.size()) scene.to = to_text(peer_.rails[lane.rail].address.gid);
+  scene.has_worked = lane.has_worked;
+  scene.has_put = lane.queue->ring().flying() > 0;
+  if (scene.has_put) {
+    scene.slot = lane.queue->ring().oldest_flying().slot;
+    scene.tag = lane.queue->ring().oldest_flying().tag;
+  }
+  return scene;
+}
+
+void VerbsLink::fail(uint32_t index, const ibv_wc& completion) {
+  std::string why = describe(completion.status, completion.vendor_err, scene(lanes_[index]));
+  if (!is_recoverable(completion.status)) return lose(std::move(why));
+  restart(index, lanes_[index].incarnation + 1, std::move(why));
+}
+
+// Stops the queue pair; on_empty() goes on once all that had arrived by it is taken.
+void VerbsLink::restart(uint32_t index, uint32_t incarnation, std::string why) {
+  Lane& lane = lanes_[index];
+  VerbsRail& rail = *rails_[lane.rail];
+  if (lane.phase == Phase::up) {
+    ++trouble_count_;
+    rail.counters().links_down.add(1);
+    rail.counters().failures.add(1);
+    lane.failure = std::move(why);
+    lane.broken_at = {0};
+  }
+  lane.incarnation = incarnation;
+  lane.phase = lane.peer_phase = Phase::waiting;
+  lane.is_settled = false;
+  lane.letter_at = {0};
+  lane.pause_ns = kFirstPauseNs;
+  if (lane.is_stopping) return;
+  lane.is_stopping = true;
+  lane.stopped_at = rail.take_count();
+  lane.queue->stop();
+}
+
+void VerbsLink::on_empty(const VerbsRail& rail) {
+  if (state_ != State::live || trouble_count_ == 0) return;
+  for (uint32_t i = 0; i < lanes_.size() && state_ == State::live; ++i) {
+    Lane& lane = lanes_[i];
+    if (!lane.is_stopping || rails_[lane.rail] != &rail) continue;
+    if (rail.take_count() <= lane.stopped_at) continue;
+    lane.is_stopping = false;
+    lane.queue->unmake();
+    remake(i);
+  }
+}
+
+void VerbsLink::remake(uint32_t index) {
+  Lane& lane = lanes_[index];
+  // A port that is down keeps its old address until it is asked again.
+  (void)rails_[lane.rail]->refresh();
+  if (!lane.queue->make().ok()) lane.queue->unmake();  // The timer tries again.
+  if (lane.news.has_value() && lane.news->incarnation == lane.incarnation) {
+    const VerbsLetter news = *lane.news;
+    lane.news.reset();
+    return apply(index, news);
+  }
+  write_by_next_path(index);
+}
+
+void VerbsLink::on_letter(const VerbsLetter& letter) {
+  if (state_ != State::live || letter.is_from_acceptor == setup_.is_acceptor) return;
+  if (letter.kind == VerbsLetter::Kind::goodbye) {
+    return lose(describe("the peer has closed the link", scene(lanes_[0])));
+  }
+  if (letter.queue >= lanes_.size() || letter.path >= rails_.size()) return;
+  Lane& lane = lanes_[letter.queue];
+  const auto ahead = static_cast<int32_t>(letter.incarnation - lane.incarnation);
+  if (ahead < 0) return write(letter.queue, letter.path);  // So that it learns.
+  if (ahead > 0) restart(letter.queue, letter.incarnation, "the peer had an error");
+  if (lane.is_stopping) {
+    const bool is_own_path = letter.path == lane.rail;
+    if (is_own_path || !lane.news.has_value() || lane.news->incarnation != letter.incarnation) {
+      lane.news = letter;
+    }
+    return;
+  }
+  apply(letter.queue, letter);
+}
+
+// REQUIRES: the letter is about this incarnation; the ones before are stopped.
+void VerbsLink::apply(uint32_t index, const VerbsLetter& letter) {
+  Lane& lane = lanes_[index];
+  if (!lane.is_settled) {
+    if (!lane.queue->settle(letter.arrived)) {
+      return lose(
+          describe("puts that the device had reported as delivered never arrived; " + lane.failure,
+                   scene(lane)));
+    }
+    lane.is_settled = true;
+  }
+  const bool is_own_path = letter.path == lane.rail;
+  if (is_own_path && !lane.queue->is_joined() && lane.queue->is_made() &&
+      letter.endpoint.queue_pair != 0) {
+    if (letter.address.gid != peer_.rails[lane.rail].address.gid) {
+      peer_.rails[lane.rail].address = letter.address;
+      (void)open_mailbox(lane.rail, letter.address);
+    }
+    const Status joined = lane.queue->join(letter.address, letter.endpoint, target(lane.rail));
+    if (!joined.ok()) {
+      lane.failure = joined.message();
+      return restart(index, lane.incarnation + 1, joined.message());
+    }
+  }
+  if (is_own_path) lane.peer_phase = std::max(lane.peer_phase, letter.phase);
+  advance(index);
+  if (letter.phase != Phase::up) write(index, letter.path);
+}
+
+void VerbsLink::advance(uint32_t index) {
+  Lane& lane = lanes_[index];
+  if (lane.is_stopping) return;
+  if (lane.phase == Phase::waiting && lane.queue->is_ready()) lane.phase = Phase::joined;
+  if (lane.phase == Phase::joined && lane.peer_phase >= Phase::joined) {
+    lane.phase = Phase::up;
+    --trouble_count_;
+    rails_[lane.rail]->counters().links_down.add(UINT64_MAX);
+    if (lane.incarnation > 0) rails_[lane.rail]->counters().repairs.add(1);
+    write(index, lane.rail);
+    lane.queue->open();
+    lane.queue->flush();
+  }
+}
+
+void VerbsLink::write(uint32_t index, uint32_t path) {
+  const Lane& lane = lanes_[index];
+  if (lane.is_stopping || path >= mailboxes_.size()) return;
+  VerbsLetter letter;
+  letter.is_from_acceptor = setup_.is_acceptor;
+  letter.path = static_cast<uint8_t>(path);
+  letter.phase = lane.phase;
+  letter.queue = static_cast<uint16_t>(index);
+  letter.cookie = setup_.cookie;
+  letter.incarnation = lane.incarnation;
+  letter.arrived = lane.queue->arrived();
+  letter.endpoint = lane.queue->endpoint();
+  letter.address = address_of(rails_[lane.rail]->device());
+  rails_[path]->mail().send(mailboxes_[path], letter);
+}
+
+// Its own rail every second time: only that can bring it up.
+void VerbsLink::write_by_next_path(uint32_t index) {
+  Lane& lane = lanes_[index];
+  const uint32_t turn = lane.paths_tried++;
+  const auto count = static_cast<uint32_t>(rails_.size());
+  write(index,
+        turn % 2 == 0 || count == 1 ? lane.rail : (lane.rail + 1 + turn / 2 % (count - 1)) % count);
+}
+
+// What waits for a lane that is down takes another that is up.
+void VerbsLink::make_detour(uint32_t index) {
+  Lane& lane = lanes_[index];
+  VerbsPutRing& from = lane.queue->ring();
+  if (!lane.is_settled || lane.is_stopping || from.done() + from.flying() > 0) return;
+  const uint32_t way = way_round(index);
+  if (way == index) return;
+  VerbsPutRing& to = lanes_[way].queue->ring();
+  while (from.waiting() > 0 && !to.is_full()) {
+    to.push(from.take_waiting());
+    rails_[lane.rail]->counters().detours.add(1);
+  }
+  lanes_[way].queue->flush();
+}
+
+void VerbsLink::check_patience(uint32_t index, Instant now) {
+  Lane& lane = lanes_[index];
+  if (lane.broken_at.ns == 0) lane.broken_at = now;
+  const bool is_new = lane.incarnation == 0;
+  const int64_t patience = is_new ? kConnectPatienceNs : kRepairPatienceNs;
+  if (now.ns - lane.broken_at.ns < patience) return;
+  if (lane.is_settled && !lane.is_stopping && way_round(index) != index) return;
+  lose(describe(is_new
+                    ? "the peer has not joined within 20 s; see that both ends are in one network "
+                      "(ping from address to address)"
+                    : "no word from the peer for 5 s; it is gone, or no way leads to it; before: " +
+                          lane.failure,
+                scene(lane)));
+}
+
+Instant VerbsLink::run_timers(Instant now) {
+  if (state_ != State::live) return {INT64_MAX};
+  Instant next{INT64_MAX};
+  for (uint32_t i = 0; i < lanes_.size() && state_ == State::live; ++i) {
+    Lane& lane = lanes_[i];
+    if (lane.phase == Phase::up) {
+      if (lane.has_moved || lane.quiet_since.ns == 0) lane.quiet_since = now;
+      lane.has_moved = false;
+      if (now.ns - lane.quiet_since.ns >= kProbeNs) {
+        lane.queue->probe();
+        lane.quiet_since = now;
+      }
+      next = std::min(next, {lane.quiet_since.ns + kProbeNs});
+      continue;
+    }
+    check_patience(i, now);
+    make_detour(i);
+    if (!lane.is_stopping && now >= lane.letter_at) {
+      if (!lane.queue->is_made() && lane.incarnation > 0) remake(i);
+      write_by_next_path(i);
+      lane.pause_ns = std::clamp(2 * lane.pause_ns, kFirstPauseNs, kLastPauseNs);
+      lane.letter_at = {now.ns + lane.pause_ns};
+    }
+    next = std::min(next, lane.letter_at);
+  }
+  return next;
+}
+
+void VerbsLink::on_port_down(const VerbsRail& rail) {
+  if (state_ != State::live) return;
+  for (uint32_t i = 0; i < lanes_.size(); ++i) {
+    if (rails_[lanes_[i].rail] != &rail || lanes_[i].phase != Phase::up) continue;
+    restart(i, lanes_[i].incarnation + 1, describe("the port went down", scene(lanes_[i])));
+  }
+}
+
+void VerbsLink::on_port_change(const VerbsRail& rail) {
+  if (state_ != State::live) return;
+  for (uint32_t i = 0; i < rails_.size(); ++i) {
+    if (rails_[i] == &rail) (void)open_mailbox(i, peer_.rails[i].address);
+  }
+  for (Lane& lane : lanes_) lane.letter_at = {0};
+}
+
+void VerbsLink::on_offence(uint32_t queue_pair, const char* offence) {
+  for (const Lane& lane : lanes_) {
+    if (lane.queue->endpoint().queue_pair != queue_pair) continue;
+    return lose(describe(std::string("the peer breaks the rules: it ") + offence, scene(lane)));
+  }
+}
+
+}  // namespace phub::transport
