@@ -92,7 +92,7 @@ phub_package(baselines phub-perf-baselines utils "phub-perf ${same_version}, ope
   "Lets phub-perf measure the all-reduces of Open MPI and Gloo in turns with
 PHub.")
 
-phub_package(dpdk phub-dpdk net "librte-meta-net"
+phub_package(dpdk phub-dpdk net "librte-meta-net, librte-meta-mempool"
   "parameter server for data-parallel training, fabric over DPDK"
   "Lets hubs and workers exchange over dpdk:// addresses: UDP packets through
 NICs that DPDK drives, or through its virtual devices.")
