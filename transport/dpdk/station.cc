@@ -136,8 +136,12 @@ Status Station::make_pools() {
   for (const Device& device : devices_) bytes = std::max(bytes, device.buffer_bytes());
   const uint32_t count = buffer_count(devices_.size());
   for (uint32_t shard = 0; shard < shard_count(); ++shard) {
-    PHUB_TRY_ASSIGN(Pool receive, take_pool(count, bytes, devices_.front().socket()));
-    PHUB_TRY_ASSIGN(Pool send, take_pool(count, bytes, devices_.front().socket()));
+    // Buffers that go over to other shards are freed by their threads, whose caches would keep
+    // them from the device that waits for them.
+    const bool has_cache = shard_count_ < 2;
+    const int socket = devices_.front().socket();
+    PHUB_TRY_ASSIGN(Pool receive, take_pool(count, bytes, socket, has_cache));
+    PHUB_TRY_ASSIGN(Pool send, take_pool(count, bytes, socket, true));
     receive_pools_.push_back(std::move(receive));
     send_pools_.push_back(std::move(send));
   }
@@ -192,7 +196,7 @@ Status Station::start(uint32_t queue_count) {
       pools.push_back(receive_pools_[i % receive_pools_.size()].get());
     }
     PHUB_TRY(device.start(pools));
-    if (!is_worker()) device.steer(udp_port_);
+    PHUB_TRY(device.steer(udp_port_, UdpPlace{.ip = ip_}.is_ipv4()));
   }
   return {};
 }

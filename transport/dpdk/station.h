@@ -48,7 +48,10 @@ class Station {
   UdpPlace place(uint32_t shard) const;
   uint32_t mtu() const { return mtu_; }  // Of the device that carries least.
   const std::vector<Device>& devices() const { return devices_; }
-  bool is_started() const { return devices_.front().queue_count() != 0; }
+  bool is_started() const {
+    return std::all_of(devices_.begin(), devices_.end(),
+                       [](const Device& device) { return device.queue_count() != 0; });
+  }
 
   // Starts devices with at least as many queue pairs. invalid_argument: they have not as many, or
   // were started with fewer.
