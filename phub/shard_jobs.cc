@@ -45,6 +45,7 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
     for (const transport::Slot& slot : options.slots) options.peer_slot_bytes.push_back(slot.bytes);
     options.acceptor_puts_max = exchange::puts_max(installed.chunk_count());
     options.connector_puts_max = exchange::puts_max(installed.chunk_count());
+    options.tag_slot_mask = exchange::kTagSlotMask;
     Result<transport::LinkId> id = fabric.open(options, &offers[rank]);
     if (!id.ok()) {
       remove(installed.epoch->job);

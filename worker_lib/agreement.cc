@@ -151,6 +151,7 @@ transport::LinkOptions Client::link_options(uint32_t shard) const {
   options.peer_slot_count = count;
   options.acceptor_puts_max = exchange::puts_max(count);
   options.connector_puts_max = exchange::puts_max(count);
+  options.tag_slot_mask = exchange::kTagSlotMask;
   for (const uint32_t number : chunks) {
     const exchange::Chunk& chunk = agreement_->map.chunks()[number];
     const size_t size = size_of(placements.tensors[chunk.tensor].type);
