@@ -12,11 +12,15 @@ packages=(
   libopenmpi-dev openmpi-bin libgloo-dev
   python3 python3-matplotlib
 )
+[[ $(dpkg --print-architecture) != amd64 ]] || packages+=(libipsec-mb-dev)
 if [[ ${1:-} == test ]]; then
   packages+=(git libgtest-dev libgmock-dev libbenchmark-dev
              clang-14 libclang-rt-14-dev clang-format-14
              dpkg-dev file mandoc zsh iproute2 systemd-container
-             slurmctld slurmd slurm-client munge)
+             slurmctld slurmd slurm-client munge
+             qemu-system-x86 busybox-static cpio kmod xz-utils
+             rdma-core ibverbs-providers ibverbs-utils perftest
+             libdpdk-dev)
 elif [[ ${1:-} != run ]]; then
   echo "usage: $0 run | test" >&2
   exit 2

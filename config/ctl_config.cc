@@ -1,5 +1,6 @@
 #include "config/ctl_config.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/program_options.hpp>
 
@@ -23,7 +24,8 @@ constexpr std::array kVerbs{
     VerbRow{CtlVerb::status, "status", "", "the hub, its shards and jobs"},
     VerbRow{CtlVerb::jobs, "jobs", "", "the jobs"},
     VerbRow{CtlVerb::job, "job", "NAME", "one job and its ranks"},
-    VerbRow{CtlVerb::map, "map", "NAME", "a job's map: chunk, shard, NIC, slot"},
+    VerbRow{CtlVerb::map, "map", "[NAME]",
+            "a job's map: chunk, shard, NIC, queue pair; without NAME: of --machine"},
     VerbRow{CtlVerb::late, "late", "NAME", "who is late on what, since when"},
     VerbRow{CtlVerb::create, "create", "NAME", "create a job of --ranks N; prints its secret"},
     VerbRow{CtlVerb::remove, "remove", "NAME", "end a job; its ranks get an error"},
@@ -53,16 +55,21 @@ constexpr std::array kOptions{
     OptionRow{"interval", "TIME", "top: from one refresh to the next (default: 1s)"},
     OptionRow{"once", "", "top: print one table and end, as it does into a pipe"},
     OptionRow{"hub", "URI",
-              "doctor: try to reach the hub, or each of a list, at shm://PATH, tcp://HOST:PORT, "
-              "tls://HOST:PORT or HOST:PORT (default: PHUB_HUB)"},
+              "doctor: try to reach the hub, or each of a list, at SCHEME://HOST:PORT, shm://PATH "
+              "or HOST:PORT (default: PHUB_HUB)"},
     OptionRow{"ranks", "N", "create, plan: ranks of the job"},
     OptionRow{"chunk-elements", "N", "create, plan: elements of a chunk (default: 8192)"},
     OptionRow{"secret-file", "FILE", "create: the job's secret (default: the hub makes one)"},
     OptionRow{"model", "FILE.csv", "plan: lines of tensor_name,element_count"},
     OptionRow{"elements", "N", "plan: one tensor of N elements"},
-    OptionRow{"shards", "N", "plan: shards (default: 1)"},
+    OptionRow{
+        "machine", "TEXT",
+        "plan, map: a machine that is not this one: hwloc's text, such as 'pack:2 core:14', or "
+        "the path of what lstopo --of xml wrote there"},
+    OptionRow{"shards", "N", "plan: shards (default: 1; of --machine: every core)"},
     OptionRow{"hubs", "N", "plan: hubs of the job, all alike (default: 1)"},
-    OptionRow{"nics", "N", "plan: NICs, spread over the sockets (default: 0)"},
+    OptionRow{"nics", "N",
+              "plan: NICs, spread over the sockets (default: 0; of --machine: its RDMA devices)"},
     OptionRow{"sockets", "N", "plan: sockets, a NUMA node each (default: 1)"},
     OptionRow{"type", "TYPE", "plan: fp32, fp16, bf16, fp64, int32 or int64 (default: fp32)"},
     OptionRow{"optimizer", "KIND", "plan: none, sgd, momentum, nesterov, adam or adamw"},
@@ -138,6 +145,8 @@ Status read_name(const po::variables_map& values, const char* name, T last, T& v
 Status read_plan(const po::variables_map& values, CtlPlan& plan) {
   plan.model_file = text_of(values, "model");
   plan.wants_chunks = values.contains("chunks");
+  plan.machine = text_of(values, "machine");
+  if (!plan.machine.empty()) plan.shards = 0;
   PHUB_TRY(read_number(values, "elements", 1, uint64_t{1} << 40, plan.elements));
   PHUB_TRY(read_number(values, "ranks", 1, kRankCountMax, plan.rank_count));
   PHUB_TRY(read_number(values, "chunk-elements", 64, 4'194'304, plan.chunk_elements));
@@ -159,10 +168,27 @@ Status check_plan(const CtlPlan& plan) {
   if (plan.model_file.empty() == (plan.elements == 0)) {
     return invalid("plan: give either --model FILE.csv or --elements N");
   }
+  if (!plan.machine.empty()) {
+    if (plan.sockets == 1) return Status();
+    return invalid("--sockets = " + std::to_string(plan.sockets) +
+                   ", but --machine says what the machine is like; leave one of them out");
+  }
   if (plan.sockets > plan.shards) {
     return invalid("--sockets = " + std::to_string(plan.sockets) + ", but there are " +
                    std::to_string(plan.shards) + " shards; each socket wants one at least");
   }
+  return Status();
+}
+
+// A map needs no hub where the machine is described; nor ranks, which it does not depend on.
+Status take_map_for_plan(CtlCommand& command) {
+  if (command.verb != CtlVerb::map || !command.job.empty()) return Status();
+  if (command.plan.machine.empty()) {
+    return invalid("map: give the job's NAME, or --machine and --model for one that is not there");
+  }
+  command.verb = CtlVerb::plan;
+  command.plan.wants_chunks = true;
+  command.plan.rank_count = std::max(command.plan.rank_count, 1u);
   return Status();
 }
 
@@ -289,6 +315,7 @@ Result<CtlCommand> parse_ctl_command(std::span<const std::string> arguments,
   if (command.verb == CtlVerb::create && command.plan.rank_count == 0) {
     return invalid("create: give --ranks N");
   }
+  PHUB_TRY(take_map_for_plan(command));
   if (command.verb == CtlVerb::plan) PHUB_TRY(check_plan(command.plan));
   return command;
 }

@@ -39,13 +39,14 @@ enum class CtlVerb : uint8_t {
 };
 std::string_view to_string(CtlVerb verb);
 
-// `phubctl plan`: a model and a machine that need not exist.
+// `phubctl plan`, and `map` without a job: a model and a machine that need not exist.
 struct CtlPlan {
   std::string model_file;  // Lines of "tensor_name,element_count"; or
   uint64_t elements = 0;   // one tensor of that many.
   uint32_t rank_count = 0;
-  uint32_t shards = 1;
-  uint32_t hubs = 1;  // Each with these shards, NICs and sockets.
+  std::string machine;  // hwloc's text ("pack:2 core:14"), or the path of its XML. Empty: sockets.
+  uint32_t shards = 1;  // 0: every core of `machine`.
+  uint32_t hubs = 1;    // Each with these shards, NICs and sockets.
   uint32_t nics = 0;
   uint32_t sockets = 1;
   uint32_t chunk_elements = 8192;

@@ -10,15 +10,17 @@ namespace phub::config {
 
 struct DpdkOptions {
   // Arguments of DPDK's environment layer as they are: "--no-huge", "--vdev=net_memif0,...".
-  std::vector<std::string> eal;
+  std::vector<std::string> eal = {};
   // Names of DPDK's devices: "net_memif0", "0000:3b:00.0". Empty: all that DPDK finds.
-  std::vector<std::string> devices;
+  std::vector<std::string> devices = {};
   // IPv4 or IPv6 address of each device, in their order; a hub's workers reach it there. It need
   // not be, and should not be, an address of the kernel's. Empty: made from the device's MAC
   // address (fe80::/64).
-  std::vector<std::string> addresses;
+  std::vector<std::string> addresses = {};
   uint16_t udp_port = 7171;  // Queue i receives at udp_port + i.
   uint32_t mtu = 0;          // Bytes of an IP packet; 0: the most that the device carries.
+
+  bool operator==(const DpdkOptions&) const = default;
 };
 
 }  // namespace phub::config

@@ -195,6 +195,7 @@ Result<HubConfig> resolve(const Machine& machine, const Settings& settings) {
                    print_bytes(config.memory_limit_bytes) + "; use less or raise memory_limit");
   }
   PHUB_TRY(check_tls(settings, config));
+  PHUB_TRY(check_device_options(config.devices));
   const uint32_t ports = config.port_first == 0 ? 0 : config.port_last - config.port_first + 1u;
   if (ports != 0 && ports < config.shards) {
     return invalid(settings.at("port_range").place + " = " + settings.at("port_range").value +

@@ -17,6 +17,7 @@
 
 #include "base/host_port.h"
 #include "base/log.h"
+#include "config/device_options.h"
 
 namespace phub::config {
 
@@ -46,6 +47,7 @@ struct HubConfig {
   uint16_t port_first = 0;  // Of the ports that links over TCP listen at; 0: any free one.
   uint16_t port_last = 0;
   uint32_t tcp_streams = 1;  // Connections of a link over TCP, 1 to 16.
+  DeviceOptions devices;     // Of the fabrics verbs and dpdk.
   StorePolicy stores = StorePolicy::automatic;
   uint32_t idle_spin_us = 50;      // A shard without work polls this long before it sleeps.
   bool can_workers_create = true;  // The rank that joins first may create its job.

@@ -4,8 +4,10 @@
 
 #include <array>
 #include <utility>
+#include <vector>
 
 #include "base/list.h"
+#include "base/scheme.h"
 #include "base/try.h"
 #include "config/network_options.h"
 #include "config/quantity.h"
@@ -47,19 +49,19 @@ Result<uint64_t> number(std::string_view text, uint64_t minimum, uint64_t maximu
 Status check_address(std::string_view value) {
   const size_t scheme_end = value.find("://");
   if (scheme_end == std::string_view::npos || scheme_end == 0) {
-    return invalid(
-        " has no scheme; want shm:///PATH/OF/SOCKET, tcp://HOST:PORT or tls://HOST:PORT");
+    return invalid(" has no scheme; want " + base::scheme_forms());
   }
-  const std::string_view scheme = value.substr(0, scheme_end);
-  if (scheme != "shm" && scheme != "tcp" && scheme != "tls") {
-    return invalid(" has a scheme that this build lacks; it has shm, tcp and tls");
+  const std::string_view name = value.substr(0, scheme_end);
+  const base::Scheme* const scheme = base::find_scheme(name);
+  if (scheme == nullptr) {
+    return invalid(" has a scheme that this build lacks; it has " + base::scheme_names());
   }
-  if (scheme != "shm") {
+  if (!scheme->is_local) {
     const Result<base::HostPort> address =
         base::parse_listen_host_port(value.substr(scheme_end + 3));
     if (!address.ok()) {
-      return invalid(" " + address.status().message() + "; want " + std::string(scheme) +
-                     "://HOST:PORT, for example " + std::string(scheme) + "://0.0.0.0:7077");
+      return invalid(" " + address.status().message() + "; want " + std::string(scheme->form) +
+                     ", for example " + std::string(name) + "://0.0.0.0:7077");
     }
   } else {
     const std::string_view path = value.substr(scheme_end + 3);
@@ -322,6 +324,19 @@ constexpr std::array kOptions{
     HubOption{"log_json", "yes|no", "Log lines as JSON objects", "no", apply_log_json, kCanReload},
 };
 
+// The devices' options come behind those of the other networks.
+std::vector<HubOption> with_device_options() {
+  std::vector<HubOption> all;
+  for (const HubOption& option : kOptions) {
+    all.push_back(option);
+    if (option.name != "tcp_streams") continue;
+    for (const DeviceOption& row : device_options()) {
+      all.push_back({row.name, row.argument, row.help, row.fallback, nullptr, false, &row});
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 Result<base::LogLevel> parse_log_level(std::string_view text) {
@@ -333,10 +348,13 @@ Result<base::LogLevel> parse_log_level(std::string_view text) {
                            {to_string(LogLevel::error), LogLevel::error}}});
 }
 
-std::span<const HubOption> hub_options() { return kOptions; }
+std::span<const HubOption> hub_options() {
+  static const std::vector<HubOption> all = with_device_options();
+  return all;
+}
 
 const HubOption* find_hub_option(std::string_view name) {
-  for (const HubOption& option : kOptions) {
+  for (const HubOption& option : hub_options()) {
     if (option.name == name) return &option;
   }
   return nullptr;

@@ -15,10 +15,16 @@ struct HubOption {
   std::string_view argument;  // What the value looks like.
   std::string_view help;
   std::string_view fallback;  // The default, as it may be written: "50%", "none".
+  Status (*apply_to_hub)(std::string_view value, const Machine& machine, HubConfig& config);
+  bool can_reload = false;  // Takes effect in a running hub (SIGHUP); else at the next start.
+  const DeviceOption* device = nullptr;  // One that workers have as well: then it applies itself.
+
   // Sets the field. invalid_argument: a phrase that fits behind `NAME = VALUE`: " is not ..." or
   // ", but ...". Not called for the fallback, which needs not be a value of the kind.
-  Status (*apply)(std::string_view value, const Machine& machine, HubConfig& config);
-  bool can_reload = false;  // Takes effect in a running hub (SIGHUP); else at the next start.
+  Status apply(std::string_view value, const Machine& machine, HubConfig& config) const {
+    if (device != nullptr) return device->apply(value, config.devices);
+    return apply_to_hub(value, machine, config);
+  }
 };
 
 std::span<const HubOption> hub_options();

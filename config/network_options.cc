@@ -3,7 +3,6 @@
 #include <string>
 
 #include "base/local_address.h"
-#include "base/try.h"
 #include "config/quantity.h"
 
 namespace phub::config {
@@ -50,8 +49,9 @@ Status apply_port_range(std::string_view value, const Machine&, HubConfig& confi
 }
 
 Status apply_tcp_streams(std::string_view value, const Machine&, HubConfig& config) {
-  PHUB_TRY_ASSIGN(const uint64_t count, parse_number(value, 1, 16));
-  config.tcp_streams = static_cast<uint32_t>(count);
+  const Result<uint64_t> count = parse_number(value, 1, 16);
+  if (!count.ok()) return invalid(" " + count.status().message());
+  config.tcp_streams = static_cast<uint32_t>(*count);
   return Status();
 }
 

@@ -23,6 +23,8 @@ struct RdmaOptions {
   uint8_t retries = 6;        // Before a queue pair fails: 1 to 7. Some drivers take 7 for endless.
   uint32_t queue_depth = 256;  // Work requests of a queue pair and direction.
   uint32_t queue_pairs = 1;    // Per link and rail, 1 to 16.
+
+  bool operator==(const RdmaOptions&) const = default;
 };
 
 }  // namespace phub::config

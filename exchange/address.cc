@@ -3,6 +3,7 @@
 #include <sys/un.h>
 
 #include "base/list.h"
+#include "base/scheme.h"
 #include "base/try.h"
 
 namespace phub::exchange {
@@ -14,14 +15,17 @@ Result<Address> parse_address(std::string_view text) {
   };
   const size_t colon = text.find("://");
   if (colon == std::string_view::npos || colon == 0) {
-    return invalid(
-        "has no scheme; want shm://PATH, for example shm:///tmp/phub.sock, tcp://HOST:PORT or "
-        "tls://HOST:PORT");
+    return invalid("has no scheme; want " + base::scheme_forms() +
+                   ", for example shm:///tmp/phub.sock");
   }
   Address address;
   address.fabric = text.substr(0, colon);
   const std::string_view rest = text.substr(colon + 3);
-  if (address.fabric == "tcp" || address.fabric == "tls") {
+  const base::Scheme* const scheme = base::find_scheme(address.fabric);
+  if (scheme == nullptr) {
+    return invalid("has a scheme that this build lacks; it has: " + base::scheme_names());
+  }
+  if (!scheme->is_local) {
     Result<base::HostPort> host_port = base::parse_host_port(rest);
     if (!host_port.ok()) {
       return invalid(host_port.status().message() + "; want " + address.fabric +
@@ -30,8 +34,6 @@ Result<Address> parse_address(std::string_view text) {
     address.host_port = std::move(host_port).value();
     return address;
   }
-  if (address.fabric != "shm")
-    return invalid("has a scheme that this build lacks; it has: shm, tcp, tls");
   address.socket_path = rest;
   if (!rest.starts_with('/')) {
     return invalid("names no absolute path of a socket; want shm:///tmp/phub.sock");

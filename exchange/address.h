@@ -1,5 +1,6 @@
 // Where a hub listens, as trainers and operators write it: "shm:///tmp/phub.sock",
-// "tcp://10.0.0.7:7077", "tls://hub.rack8:7078", "tcp://[fe80::1]:7077".
+// "tcp://10.0.0.7:7077", "tls://hub.rack8:7078", "verbs://[fe80::1]:7079". The schemes are those of
+// base/scheme.h.
 #pragma once
 
 #include <phub/status.h>
@@ -15,7 +16,7 @@ namespace phub::exchange {
 struct Address {
   std::string fabric;        // The scheme: which network moves the chunks.
   std::string socket_path;   // shm: of the hub's session socket; absolute.
-  base::HostPort host_port;  // tcp, tls: of the hub's sessions.
+  base::HostPort host_port;  // All others: of the hub's sessions, over TCP.
 
   bool is_local() const { return !socket_path.empty(); }
   bool is_encrypted() const { return fabric == "tls"; }

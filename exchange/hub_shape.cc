@@ -66,7 +66,12 @@ Status check_shape(const HubShape& joined) {
     }
     ++next;
   }
+  std::vector<uint32_t> nics(next, 0);  // Of each hub.
   for (const NicPlace& nic : joined.nics) {
+    if (nic.hub < next && ++nics[nic.hub] > kRailsMax) {
+      return Status(Code::invalid_argument, "hub " + std::to_string(nic.hub) + " has more than " +
+                                                std::to_string(kRailsMax) + " NICs");
+    }
     if (nic.hub < next) continue;
     return Status(Code::invalid_argument, "NIC " + nic.name + " belongs to hub " +
                                               std::to_string(nic.hub) + " of " +

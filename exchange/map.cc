@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
-#include <map>
 #include <numeric>
 #include <queue>
 
 #include "base/try.h"
+#include "exchange/rails.h"
 #include "exchange/wire.h"
 
 namespace phub::exchange {
@@ -38,27 +38,6 @@ Result<uint64_t> count_chunks(std::span<const TensorSpec> tensors, uint32_t chun
     }
   }
   return count;
-}
-
-// Shards of a NUMA node take that node's NICs of their hub in turn; a node without NICs takes all
-// of the hub's.
-std::vector<uint32_t> choose_nics(const HubShape& hubs) {
-  std::map<uint32_t, std::vector<uint32_t>> of_hub;
-  std::map<std::pair<uint32_t, uint32_t>, std::vector<uint32_t>> near;  // By hub and node.
-  for (uint32_t nic = 0; nic < hubs.nics.size(); ++nic) {
-    of_hub[hubs.nics[nic].hub].push_back(nic);
-    near[{hubs.nics[nic].hub, hubs.nics[nic].numa_node}].push_back(nic);
-  }
-  std::map<std::pair<uint32_t, uint32_t>, size_t> before;  // Shards of the node so far.
-  std::vector<uint32_t> nic_of_shard(hubs.shards.size(), 0);
-  for (uint32_t shard = 0; shard < hubs.shards.size(); ++shard) {
-    const std::pair node{hubs.shards[shard].hub, hubs.shards[shard].numa_node};
-    const size_t turn = before[node]++;
-    const auto found = near.find(node);
-    const std::vector<uint32_t>& nics = found != near.end() ? found->second : of_hub[node.first];
-    if (!nics.empty()) nic_of_shard[shard] = nics[turn % nics.size()];
-  }
-  return nic_of_shard;
 }
 
 struct Load {
@@ -139,11 +118,10 @@ Result<ChunkMap> ChunkMap::build(std::span<const TensorSpec> tensors, uint32_t c
   }
 
   map.gather_runs();
-  const std::vector<uint32_t> nic_of_shard = choose_nics(hubs);
+  choose_nics(map.chunks_, order, hubs);
   map.by_shard_.resize(hubs.shards.size());
   for (uint32_t number = 0; number < map.chunks_.size(); ++number) {
     Chunk& chunk = map.chunks_[number];
-    chunk.nic = nic_of_shard[chunk.shard];
     chunk.slot = static_cast<uint32_t>(map.by_shard_[chunk.shard].size());
     map.by_shard_[chunk.shard].push_back(number);
   }
@@ -245,17 +223,25 @@ std::string to_text(const ChunkMap& map, std::span<const TensorSpec> tensors,
   if (count > 1) text += " of " + std::to_string(count) + " hubs";
   std::snprintf(line, sizeof(line), ", max/mean %.4f\n", map.imbalance());
   text += line;
-  text += "chunk tensor first_element elements hub shard core numa nic slot name\n";
+  text += nics_text(map, tensors, hubs);
+  text += "chunk tensor first_element elements hub shard core numa nic qp slot name\n";
   std::vector<uint32_t> first_shard;
   for (uint32_t hub = 0; hub < count; ++hub) first_shard.push_back(shards_of(hubs, hub).first);
+  std::vector<std::vector<uint8_t>> rails;  // By shard; empty: its hub has no NICs.
+  for (uint32_t shard = 0; shard < map.shard_count(); ++shard) {
+    rails.push_back(rails_of_shard(map, hubs, shard));
+  }
   for (size_t i = 0; i < map.chunks().size(); ++i) {
     const Chunk& chunk = map.chunks()[i];
     const ShardPlace& place = hubs.shards[chunk.shard];
-    const char* const nic = hubs.nics.empty() ? "-" : hubs.nics[chunk.nic].name.c_str();
-    std::snprintf(line, sizeof(line), "%zu %u %llu %u %u %u %d %u %.64s %u ", i, chunk.tensor,
+    const std::vector<uint8_t>& rail = rails[chunk.shard];
+    const bool has_nic = !rail.empty();
+    const char* const nic = has_nic ? hubs.nics[chunk.nic].name.c_str() : "-";
+    const std::string queue_pair = has_nic ? std::to_string(rail[chunk.slot]) : "-";
+    std::snprintf(line, sizeof(line), "%zu %u %llu %u %u %u %d %u %.64s %s %u ", i, chunk.tensor,
                   static_cast<unsigned long long>(chunk.first_element), chunk.element_count,
                   place.hub, chunk.shard - first_shard[place.hub], place.core, place.numa_node, nic,
-                  chunk.slot);
+                  queue_pair.c_str(), chunk.slot);
     text += line + tensors[chunk.tensor].name + "\n";
   }
   return text;

@@ -7,8 +7,8 @@
 // their cores, because their networks are what they share out. Then the full chunks of each tensor
 // change places, which changes no load, so that a shard's are neighbours: a core that walks through
 // contiguous memory keeps the processor's prefetchers (2 % more speed with chunks of 32 KiB, 12 %
-// with 4 KiB). Source: Parameter Hub (SoCC 2018), "key by core": one owner core, NIC queue and NUMA
-// node per chunk.
+// with 4 KiB). NICs: exchange/rails.h. Source: Parameter Hub (SoCC 2018), "key by core": one owner
+// core, NIC queue and NUMA node per chunk.
 #pragma once
 
 #include <phub/status.h>
@@ -46,6 +46,7 @@ struct HubShape {
 };
 
 constexpr uint32_t kHubCountMax = 256;
+constexpr uint32_t kRailsMax = 256;  // NICs of one hub.
 
 // A run of shards: one hub's.
 struct ShardRange {
@@ -59,7 +60,8 @@ HubShape join_hubs(std::span<const HubShape> hubs);
 HubShape part_of(const HubShape& joined, uint32_t hub);
 ShardRange shards_of(const HubShape& joined, uint32_t hub);
 uint32_t hub_count(const HubShape& joined);
-// invalid_argument: hubs do not count up from 0 in order. For shapes from a peer.
+// invalid_argument: hubs do not count up from 0 in order, or one has too many NICs. For shapes from
+// a peer.
 Status check_shape(const HubShape& joined);
 
 struct Chunk {
@@ -106,7 +108,8 @@ class ChunkMap {
   std::vector<uint64_t> shard_elements_;
 };
 
-// The map as text, one chunk a line, for people and for `phubctl map`.
+// The map as text, one chunk a line, for people and for `phubctl map`. qp: the chunk's rail within
+// its shard's link, and so its queue pair where a link has one on each NIC (exchange/rails.h).
 std::string to_text(const ChunkMap& map, std::span<const TensorSpec> tensors, const HubShape& hub);
 
 }  // namespace phub::exchange

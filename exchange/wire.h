@@ -22,7 +22,6 @@ constexpr uint32_t kVerbCount = 3;
 
 constexpr uint32_t kSlotBits = 24;
 constexpr uint32_t kSlotCountMax = 1u << kSlotBits;
-constexpr uint32_t kTagSlotMask = kSlotCountMax - 1;  // LinkOptions::tag_slot_mask.
 
 struct Tag {
   Verb verb = Verb::push_pull;

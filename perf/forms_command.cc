@@ -16,7 +16,7 @@ namespace {
 std::vector<Flag> forms_flags() {
   std::vector<Flag> flags;
   for (const Flag& flag : case_flags()) {
-    flags.push_back(flag.name == "fabric" ? Flag{"fabric", "between hosts: tcp, tls", "tcp"}
+    flags.push_back(flag.name == "fabric" ? Flag{"fabric", "between hosts: any but shm", "tcp"}
                     : flag.name == "hubs" ? Flag{"hubs", "of NCS; 0: one per worker", "0"}
                                           : flag);
   }

@@ -28,7 +28,7 @@ class Folder {
 struct StartedHub {
   Process process;
   std::string local;   // shm:// address; empty: it does not listen there.
-  std::string remote;  // tcp:// or tls:// address; empty likewise.
+  std::string remote;  // Address of another scheme; empty likewise.
 };
 
 // The case's hubs, each with a socket of its own in `folder`. Colocated ones listen on both.

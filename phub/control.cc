@@ -278,8 +278,9 @@ HubSnapshot Control::snapshot() const {
   result.sessions_accepted = sessions_accepted_;
   result.sessions_refused = sessions_refused_;
   result.jobs_failed = jobs_failed_;
-  for (const Shard* const shard : shards_) {
+  for (Shard* const shard : shards_) {
     result.shards.push_back(snapshot_of(*shard, options_.shape.shards[shard->index()]));
+    add_nics(*shard, result.nics);
   }
   for (const auto& [name, job] : jobs_) result.jobs.push_back(job.snapshot(options_.fabric_names));
   return result;

@@ -9,8 +9,10 @@
 #include "base/local_address.h"
 #include "base/log.h"
 #include "base/try.h"
+#include "config/rdma_devices.h"
 #include "config/topology.h"
 #include "exchange/listen_address.h"
+#include "exchange/rails.h"
 #include "transport/open.h"
 
 namespace phub::hub {
@@ -47,7 +49,17 @@ transport::FabricOptions door_options(const config::HubConfig& config,
   options.tcp.port_last = config.port_last;
   options.tcp.streams = config.tcp_streams;
   options.tcp.advertise = advertise;
+  options.rdma = config.devices.rdma;
+  options.dpdk = config.devices.dpdk;
   return options;
+}
+
+// A shard's door to RDMA has the NICs of its node, in the order in which the map counts them.
+void take_rails(const exchange::HubShape& shape, uint32_t shard, config::RdmaOptions& rdma) {
+  const std::vector<uint32_t> nics = exchange::nics_of_shard(shape, shard);
+  if (nics.empty()) return;
+  rdma.devices.clear();
+  for (const uint32_t nic : nics) rdma.devices.push_back(shape.nics[nic].name);
 }
 
 HubLimits limits_of(const config::HubConfig& config) {
@@ -73,13 +85,21 @@ Result<std::unique_ptr<Hub>> Hub::start(const config::HubConfig& config) {
   return hub;
 }
 
-Result<exchange::HubShape> Hub::make_shape(const config::HubConfig& config) {
+// NICs count where chunks travel by them: over verbs. The kernel's networks choose on their own.
+Result<exchange::HubShape> Hub::make_shape(const config::HubConfig& config,
+                                           const std::vector<exchange::Address>& listen) {
   PHUB_TRY_ASSIGN(const config::Topology topology, config::discover_topology());
   exchange::HubShape shape;
   for (const config::Core& core : config::choose_shard_cores(topology, config.shards)) {
     shape.shards.push_back({core.numa_node, config.is_pinned ? core.index : -1});
   }
-  return shape;  // No NICs: shm crosses none.
+  const bool has_verbs = std::any_of(listen.begin(), listen.end(),
+                                     [](const auto& address) { return address.fabric == "verbs"; });
+  if (!has_verbs) return shape;
+  for (config::Nic& nic : config::find_rdma_devices(topology, config.devices.rdma.devices, "")) {
+    shape.nics.push_back({std::move(nic.name), nic.numa_node});
+  }
+  return shape;
 }
 
 Status Hub::build(const config::HubConfig& config) {
@@ -88,7 +108,7 @@ Status Hub::build(const config::HubConfig& config) {
                   exchange::parse_listen(config.listen, machine));
   PHUB_TRY_ASSIGN(const std::string advertise,
                   exchange::parse_advertise(config.advertise, machine));
-  PHUB_TRY_ASSIGN(exchange::HubShape shape, make_shape(config));
+  PHUB_TRY_ASSIGN(exchange::HubShape shape, make_shape(config, listen));
 
   SessionServerOptions server;
   server.listen = listen;
@@ -114,6 +134,9 @@ Status Hub::build(const config::HubConfig& config) {
     for (const exchange::Address& address : fabric_addresses) {
       transport::FabricOptions door = door_options(config, listen, address.fabric, advertise);
       if (address.is_encrypted()) door.tcp.tls = server.tls;
+      take_rails(shape, i, door.rdma);
+      door.shard = i;
+      door.shard_count = static_cast<uint32_t>(shape.shards.size());
       PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> fabric,
                       transport::open_fabric(address.fabric, door));
       fabrics.push_back(std::move(fabric));

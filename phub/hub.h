@@ -53,7 +53,8 @@ class Hub : public Admin {
 
  private:
   Hub() = default;
-  static Result<exchange::HubShape> make_shape(const config::HubConfig& config);
+  static Result<exchange::HubShape> make_shape(const config::HubConfig& config,
+                                               const std::vector<exchange::Address>& listen);
   Status build(const config::HubConfig& config);
   void run();
   // Runs `ask` on the control thread and waits for its answer, a Status or a Result.

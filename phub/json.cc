@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -43,6 +44,16 @@ Json shard_of(const ShardSnapshot& shard) {
           {"idle_polls", shard.idle_polls},
           {"sleeps", shard.sleeps},
           {"busy_seconds", shard.busy_seconds}};
+}
+
+Json nic_of(const NicSnapshot& nic) {
+  return {{"nic", nic.name},
+          {"bytes_sent", nic.bytes_sent},
+          {"bytes_received", nic.bytes_received},
+          {"failures", nic.failures},
+          {"rebuilds", nic.rebuilds},
+          {"detours", nic.detours},
+          {"links_down", nic.links_down}};
 }
 
 Json ranks_of(const JobSnapshot& job) {
@@ -92,6 +103,30 @@ Json value_of(const std::string& text) {
   return text;
 }
 
+// Rows of words under a line of columns; the last column is the rest of the line, which may hold
+// spaces or look like a number.
+Json read_row(const std::vector<std::string>& columns, const std::string& line) {
+  std::istringstream words(line);
+  Json row = Json::object();
+  for (size_t i = 0; i + 1 < columns.size(); ++i) {
+    std::string word;
+    words >> word;
+    row[columns[i]] = value_of(word);
+  }
+  std::string rest;
+  words.get();
+  std::getline(words, rest);
+  if (!columns.empty()) row[columns.back()] = rest;
+  return row;
+}
+
+std::vector<std::string> split_words(const std::string& line) {
+  std::istringstream stream(line);
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
+}
+
 }  // namespace
 
 std::string to_json(const HubSnapshot& hub) {
@@ -107,8 +142,11 @@ std::string to_json(const HubSnapshot& hub) {
                    {"sessions_refused", hub.sessions_refused},
                    {"jobs_failed", hub.jobs_failed},
                    {"shards", Json::array()},
+                   {"nic_imbalance", nic_imbalance(hub.nics)},
+                   {"nics", Json::array()},
                    {"jobs", Json::array()}};
   for (const ShardSnapshot& shard : hub.shards) document["shards"].push_back(shard_of(shard));
+  for (const NicSnapshot& nic : hub.nics) document["nics"].push_back(nic_of(nic));
   for (const JobSnapshot& job : hub.jobs) document["jobs"].push_back(summary_of(job));
   return write(document);
 }
@@ -149,27 +187,25 @@ std::string map_to_json(const std::string& job, std::string_view text) {
   std::string summary;
   std::string line;
   std::getline(lines, summary);
-  std::vector<std::string> columns;
-  if (std::getline(lines, line)) {
-    std::istringstream words(line);
-    for (std::string word; words >> word;) columns.push_back(word);
-  }
-  Json document = {{"job", job}, {"summary", summary}, {"chunks", Json::array()}};
-  while (std::getline(lines, line)) {
-    std::istringstream words(line);
-    Json chunk = Json::object();
-    for (size_t i = 0; i + 1 < columns.size(); ++i) {
-      std::string word;
-      words >> word;
-      chunk[columns[i]] = value_of(word);
+  std::getline(lines, line);
+  Json document = {{"job", job}, {"summary", summary}};
+  // "10 NICs, max/mean 1.0000", columns, and a line for each NIC.
+  if (const size_t nics = line.find(" NICs, "); nics != std::string::npos) {
+    document["nics_summary"] = line;
+    document["nics"] = Json::array();
+    const size_t count = std::strtoul(line.c_str(), nullptr, 10);
+    std::getline(lines, line);
+    const std::vector<std::string> columns = split_words(line);
+    for (size_t i = 0; i < count && std::getline(lines, line); ++i) {
+      document["nics"].push_back(read_row(columns, line));
+      Json& last = document["nics"].back()[columns.back()];
+      last = value_of(last.get<std::string>());
     }
-    // The last column is the tensor's name, which may hold spaces or look like a number.
-    std::string rest;
-    words.get();
-    std::getline(words, rest);
-    if (!columns.empty()) chunk[columns.back()] = rest;
-    document["chunks"].push_back(std::move(chunk));
+    std::getline(lines, line);
   }
+  document["chunks"] = Json::array();
+  const std::vector<std::string> columns = split_words(line);
+  while (std::getline(lines, line)) document["chunks"].push_back(read_row(columns, line));
   return write(document);
 }
 

@@ -116,6 +116,37 @@ void add_shards(const HubSnapshot& hub, Page& page) {
   }
 }
 
+struct NicCounter {
+  std::string_view name;
+  uint64_t NicSnapshot::*field;
+  std::string_view help;
+};
+constexpr std::array kNicCounters{
+    NicCounter{"nic_failures_total", &NicSnapshot::failures, "Queue pairs that went into error."},
+    NicCounter{"nic_rebuilds_total", &NicSnapshot::rebuilds,
+               "Queue pairs that were made anew after an error and work."},
+    NicCounter{"nic_detours_total", &NicSnapshot::detours,
+               "Chunks that left by another NIC because this one was broken."},
+};
+
+void add_nic_samples(const HubSnapshot& hub, Page& page) {
+  page.metric("nic_bytes_total", "counter", "Bytes of chunks over the NIC, by direction.");
+  for (const NicSnapshot& nic : hub.nics) {
+    page.sample(label("nic", nic.name) + "," + label("direction", "in"), nic.bytes_received);
+    page.sample(label("nic", nic.name) + "," + label("direction", "out"), nic.bytes_sent);
+  }
+  page.metric("nic_up", "gauge", "1 while all of the NIC's queue pairs work.");
+  for (const NicSnapshot& nic : hub.nics) {
+    page.sample(label("nic", nic.name), uint64_t{nic.links_down == 0});
+  }
+  for (const NicCounter& counter : kNicCounters) {
+    page.metric(counter.name, "counter", counter.help);
+    for (const NicSnapshot& nic : hub.nics) page.sample(label("nic", nic.name), nic.*counter.field);
+  }
+  page.metric("nic_imbalance_ratio", "gauge", "Bytes of the busiest NIC over the mean.");
+  if (!hub.nics.empty()) page.sample("", nic_imbalance(hub.nics));
+}
+
 // States are one series each, 1 for the present one, so that an alarm can name a state.
 void add_job_states(const HubSnapshot& hub, Page& page) {
   page.metric("job_state", "gauge", "1 for the job's present state, 0 for the others.");
@@ -193,6 +224,7 @@ std::string to_metrics(const HubSnapshot& hub, std::span<const JobLateness> late
   add_hub(hub, page);
   add_shards(hub, page);
   add_busy(hub, page);
+  add_nic_samples(hub, page);
   add_job_states(hub, page);
   add_job_numbers(hub, page);
   add_lateness(lateness, page);

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "base/list.h"
 #include "config/hub_config.h"
 #include "phub/doctor/checks.h"
@@ -46,6 +48,7 @@ CtlResult run_doctor(const config::CtlCommand& command) {
   facts.sessions_max = config::HubConfig().sessions_max;
   doctor::read_files("", facts);
   doctor::try_machine(facts);
+  if (const char* const gid = std::getenv("PHUB_RDMA_GID")) facts.devices.rdma_gid = gid;
   if (!command.hub.empty()) probe_hubs(command.hub, facts);
   facts.door = knock(command);
 

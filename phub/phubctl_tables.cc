@@ -77,6 +77,19 @@ std::string shards_text(const Json& shards) {
   return table.text();
 }
 
+// Nothing where the hub drives none itself.
+std::string nics_text(const Json& hub) {
+  const Json& nics = hub.at("nics");
+  if (nics.empty()) return "";
+  Table table({"NIC", ">SENT", ">RECEIVED", ">FAILURES", ">REBUILDS", ">DETOURS", ">DOWN"});
+  for (const Json& nic : nics) {
+    table.add({text_of(nic, "nic"), bytes_of(nic, "bytes_sent"), bytes_of(nic, "bytes_received"),
+               count_of(nic, "failures"), count_of(nic, "rebuilds"), count_of(nic, "detours"),
+               count_of(nic, "links_down")});
+  }
+  return table.text() + "NICs, max/mean " + ratio_of(hub, "nic_imbalance") + "\n\n";
+}
+
 std::string jobs_text(const Json& jobs) {
   if (jobs.empty()) return "no jobs\n";
   Table table({"JOB", "STATE", ">READY", ">EPOCH", ">TENSORS", ">ELEMENTS", ">CHUNKS", ">MAX/MEAN",
@@ -151,7 +164,7 @@ Result<std::string> status_table(const std::string& json) {
            ", jobs " + std::to_string(hub.at("jobs").size()) + " of " + text_of(hub, "jobs_max") +
            ", sessions " + count_of(hub, "sessions_accepted") + " accepted, " +
            count_of(hub, "sessions_refused") + " refused\n\n" + shards_text(hub.at("shards")) +
-           "\n" + jobs_text(hub.at("jobs"));
+           "\n" + nics_text(hub) + jobs_text(hub.at("jobs"));
   });
 }
 

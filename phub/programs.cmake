@@ -14,17 +14,20 @@ phub_library(doctor
   SOURCES
     doctor/cgroup_facts.cc
     doctor/checks.cc
+    doctor/checks_dpdk.cc
     doctor/checks_hub.cc
     doctor/checks_memory.cc
     doctor/checks_network.cc
     doctor/checks_processor.cc
+    doctor/checks_rdma.cc
+    doctor/device_facts.cc
     doctor/facts.cc
     doctor/hub_probe.cc
     doctor/path_probe.cc
     doctor/report.cc
     doctor/try_machine.cc
   DEPS phub::exchange phub::transport phub::kernels phub::config phub::base
-  PRIVATE_DEPS nlohmann_json::nlohmann_json)
+  PRIVATE_DEPS nlohmann_json::nlohmann_json ${CMAKE_DL_LIBS})
 
 phub_library(ctl
   SOURCES

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "exchange/rails.h"
 #include "phub/shard.h"
 
 namespace phub::hub {
@@ -30,6 +31,9 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
       }
     }
   }
+  // The map's NICs are RDMA devices; other networks do not go by them.
+  const std::vector<uint8_t> rails = exchange::rails_of_shard(
+      installed.epoch->map, installed.epoch->hubs, installed.epoch->shards.first + index_);
   for (uint32_t rank = 0; rank < rank_count; ++rank) {
     RankLink& link = installed.links[rank];
     if (fabric_of_rank[rank] == kNoFabric) {
@@ -45,7 +49,10 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
     for (const transport::Slot& slot : options.slots) options.peer_slot_bytes.push_back(slot.bytes);
     options.acceptor_puts_max = exchange::puts_max(installed.chunk_count());
     options.connector_puts_max = exchange::puts_max(installed.chunk_count());
-    options.tag_slot_mask = exchange::kTagSlotMask;
+    options.tag_slot_mask = exchange::kSlotCountMax - 1;
+    options.domain = index_of(installed.epoch->job);
+    options.peer = "rank " + std::to_string(rank) + " of job \"" + installed.epoch->job_name + "\"";
+    if (fabric.name() == "verbs") options.rails = rails;
     Result<transport::LinkId> id = fabric.open(options, &offers[rank]);
     if (!id.ok()) {
       remove(installed.epoch->job);

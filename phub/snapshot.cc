@@ -1,5 +1,7 @@
 #include "phub/snapshot.h"
 
+#include <algorithm>
+
 #include "phub/shard.h"
 
 namespace phub::hub {
@@ -23,6 +25,37 @@ ShardSnapshot snapshot_of(const Shard& shard, const exchange::ShardPlace& place)
   result.sleeps = counters.sleeps.get();
   result.busy_seconds = static_cast<double>(counters.busy_ns.get()) * 1e-9;
   return result;
+}
+
+void add_nics(Shard& shard, std::vector<NicSnapshot>& nics) {
+  for (uint32_t i = 0; i < shard.fabric_count(); ++i) {
+    for (const transport::RailCounters& rail : shard.fabric(i).rails()) {
+      auto place = std::find_if(nics.begin(), nics.end(),
+                                [&](const NicSnapshot& nic) { return nic.name == rail.name; });
+      if (place == nics.end()) {
+        nics.emplace_back().name = rail.name;
+        place = nics.end() - 1;
+      }
+      place->bytes_sent += rail.bytes_sent.get();
+      place->bytes_received += rail.bytes_received.get();
+      place->failures += rail.failures.get();
+      place->rebuilds += rail.repairs.get();
+      place->detours += rail.detours.get();
+      place->links_down += rail.links_down.get();
+    }
+  }
+}
+
+double nic_imbalance(const std::vector<NicSnapshot>& nics) {
+  uint64_t total = 0;
+  uint64_t largest = 0;
+  for (const NicSnapshot& nic : nics) {
+    total += nic.bytes_sent + nic.bytes_received;
+    largest = std::max(largest, nic.bytes_sent + nic.bytes_received);
+  }
+  if (total == 0) return 1;
+  return static_cast<double>(largest) * static_cast<double>(nics.size()) /
+         static_cast<double>(total);
 }
 
 }  // namespace phub::hub

@@ -31,6 +31,20 @@ struct ShardSnapshot {
   double busy_seconds = 0;  // In polls that found work.
 };
 
+// A NIC of the hub that its fabrics drive themselves (RDMA), over all shards, since the hub
+// started.
+struct NicSnapshot {
+  std::string name;
+  uint64_t bytes_sent = 0;
+  uint64_t bytes_received = 0;
+  uint64_t failures = 0;    // Queue pairs that went into error,
+  uint64_t rebuilds = 0;    // and that were made anew and work.
+  uint64_t detours = 0;     // Puts that left by another NIC, because this one was broken.
+  uint64_t links_down = 0;  // Queue pairs that do not work just now.
+};
+// The busiest NIC's bytes over the mean: 1 is perfect, and what there is before any traffic.
+double nic_imbalance(const std::vector<NicSnapshot>& nics);
+
 enum class RankState : uint8_t { absent, joining, ready, left };
 std::string_view to_string(RankState state);
 
@@ -77,6 +91,9 @@ struct JobSnapshot {
 class Shard;
 ShardSnapshot snapshot_of(const Shard& shard, const exchange::ShardPlace& place);
 
+// Adds what the shard's fabrics count of their rails to those of the same name.
+void add_nics(Shard& shard, std::vector<NicSnapshot>& nics);
+
 struct HubSnapshot {
   std::string version;
   std::string host;
@@ -90,6 +107,7 @@ struct HubSnapshot {
   uint64_t sessions_refused = 0;  // Wrong secret, version, bytes, limits, TLS.
   uint64_t jobs_failed = 0;       // Times that a job's epoch ended in an error.
   std::vector<ShardSnapshot> shards;
+  std::vector<NicSnapshot> nics;
   std::vector<JobSnapshot> jobs;
 };
 

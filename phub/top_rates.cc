@@ -53,6 +53,11 @@ TopSample::Shard read_shard(const Json& json) {
   return shard;
 }
 
+TopSample::Nic read_nic(const Json& json) {
+  return {text_of(json, "nic"), count_of(json, "bytes_sent"), count_of(json, "bytes_received"),
+          count_of(json, "links_down")};
+}
+
 // seconds > 0.
 double per_second(uint64_t before, uint64_t after, double seconds) {
   return static_cast<double>(after >= before ? after - before : after) / seconds;
@@ -94,6 +99,7 @@ Result<TopSample> read_sample(const std::string& status_json) {
     sample.jobs_max = hub.at("jobs_max").get<uint32_t>();
     for (const Json& job : hub.at("jobs")) sample.jobs.push_back(read_job(job));
     for (const Json& shard : hub.at("shards")) sample.shards.push_back(read_shard(shard));
+    for (const Json& nic : hub.at("nics")) sample.nics.push_back(read_nic(nic));
     return sample;
   });
 }
@@ -116,6 +122,7 @@ TopRates rates_between(const TopSample& before, const TopSample& after) {
   TopRates rates;
   rates.jobs.resize(after.jobs.size());
   rates.shards.resize(after.shards.size());
+  rates.nics.resize(after.nics.size());
   const double seconds = after.uptime_seconds - before.uptime_seconds;
   if (seconds <= 0 || before.shards.size() != after.shards.size()) return rates;
   for (size_t i = 0; i < after.shards.size(); ++i) {
@@ -124,6 +131,14 @@ TopRates rates_between(const TopSample& before, const TopSample& after) {
   for (size_t i = 0; i < after.jobs.size(); ++i) {
     for (const TopSample::Job& job : before.jobs) {
       if (job.name == after.jobs[i].name) rates.jobs[i] = job_rates(job, after.jobs[i], seconds);
+    }
+  }
+  for (size_t i = 0; i < after.nics.size(); ++i) {
+    const TopSample::Nic& nic = after.nics[i];
+    for (const TopSample::Nic& old : before.nics) {
+      if (old.name != nic.name) continue;
+      rates.nics[i] = NicRates{per_second(old.bytes_sent, nic.bytes_sent, seconds),
+                               per_second(old.bytes_received, nic.bytes_received, seconds)};
     }
   }
   return rates;

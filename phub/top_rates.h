@@ -39,6 +39,12 @@ struct TopSample {
     uint64_t sleeps = 0;
     double busy_seconds = 0;
   };
+  struct Nic {
+    std::string name;
+    uint64_t bytes_sent = 0;
+    uint64_t bytes_received = 0;
+    uint64_t links_down = 0;
+  };
   std::string title;  // "phubd 0.1.0 on node7, AVX2"
   bool is_draining = false;
   double uptime_seconds = 0;
@@ -47,6 +53,7 @@ struct TopSample {
   uint32_t jobs_max = 0;
   std::vector<Job> jobs;
   std::vector<Shard> shards;
+  std::vector<Nic> nics;
 };
 
 // invalid_argument: not what a hub of this version sends.
@@ -66,10 +73,15 @@ struct ShardRates {
   double sleeps = 0;
   double busy_share = 0;  // 0 to 1.
 };
-// In the order of the later sample's jobs and shards. Nothing: not known yet.
+struct NicRates {
+  double bytes_sent = 0;
+  double bytes_received = 0;
+};
+// In the order of the later sample's jobs, shards and NICs. Nothing: not known yet.
 struct TopRates {
   std::vector<std::optional<JobRates>> jobs;
   std::vector<std::optional<ShardRates>> shards;
+  std::vector<std::optional<NicRates>> nics;
 };
 
 // Counters that have gone back (a new epoch of a job) count from zero. A hub that was started anew

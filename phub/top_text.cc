@@ -74,6 +74,20 @@ std::string shards_text(const TopSample& sample, const TopRates& rates) {
   return table.text();
 }
 
+// Nothing where the hub drives none itself.
+std::string nics_text(const TopSample& sample, const TopRates& rates) {
+  if (sample.nics.empty()) return "";
+  Table table({"NIC", ">IN/S", ">OUT/S", "STATE"});
+  for (size_t i = 0; i < sample.nics.size(); ++i) {
+    const TopSample::Nic& nic = sample.nics[i];
+    const std::optional<NicRates>& rate = rates.nics[i];
+    table.add({nic.name, rate ? rate_text(rate->bytes_received) : kUnknown,
+               rate ? rate_text(rate->bytes_sent) : kUnknown,
+               nic.links_down == 0 ? "up" : std::to_string(nic.links_down) + " queue pairs down"});
+  }
+  return "\n" + table.text();
+}
+
 std::string totals_text(const TopRates& rates) {
   ShardRates total;
   for (const std::optional<ShardRates>& rate : rates.shards) {
@@ -92,7 +106,8 @@ std::string top_text(const TopSample& sample, const TopRates& rates) {
          (sample.is_draining ? "draining" : "serving") + "\nmemory " +
          print_bytes(sample.memory_used_bytes) + " of " + print_bytes(sample.memory_limit_bytes) +
          ", jobs " + std::to_string(sample.jobs.size()) + " of " + std::to_string(sample.jobs_max) +
-         totals_text(rates) + "\n\n" + jobs_text(sample, rates) + "\n" + shards_text(sample, rates);
+         totals_text(rates) + "\n\n" + jobs_text(sample, rates) + "\n" +
+         shards_text(sample, rates) + nics_text(sample, rates);
 }
 
 std::string top_json(const TopSample& sample, const TopRates& rates) {
@@ -123,6 +138,14 @@ std::string top_json(const TopSample& sample, const TopRates& rates) {
          {"pushed_bytes_per_second", number(rate, &ShardRates::pushed_bytes)},
          {"replied_bytes_per_second", number(rate, &ShardRates::replied_bytes)},
          {"sleeps_per_second", number(rate, &ShardRates::sleeps)}});
+  }
+  for (size_t i = 0; i < sample.nics.size(); ++i) {
+    const std::optional<NicRates>& rate = rates.nics[i];
+    document["nics"].push_back(
+        {{"nic", sample.nics[i].name},
+         {"links_down", sample.nics[i].links_down},
+         {"sent_bytes_per_second", number(rate, &NicRates::bytes_sent)},
+         {"received_bytes_per_second", number(rate, &NicRates::bytes_received)}});
   }
   return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

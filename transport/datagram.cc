@@ -123,6 +123,7 @@ Status DatagramFabric::accept(LinkId id, Bootstrap answer) {
     status = Status(Code::permission_denied, "datagram: the answer belongs to another offer");
   }
   if (status.ok()) status = check_bootstrap(*peer, link.options);
+  if (status.ok()) status = wire_->prepare(peer->address);
   if (!status.ok()) {
     close(id);
     return status;
@@ -137,6 +138,7 @@ Result<LinkId> DatagramFabric::connect(const LinkOptions& options, Bootstrap off
       DatagramBootstrap peer,
       decode_bootstrap(offer.blob, DatagramBootstrap::Role::offer, options.peer_slot_count));
   PHUB_TRY(check_bootstrap(peer, options));
+  PHUB_TRY(wire_->prepare(peer.address));
   const uint32_t index = new_link(options, false);
   bring_up(links_[index], std::move(peer));
   answer->blob = encode(bootstrap_of(index));

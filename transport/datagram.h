@@ -56,7 +56,7 @@ class DatagramFabric final : public Fabric {
 
   DatagramCounters counters() const;
 
-  std::string_view name() const override { return "datagram"; }
+  std::string_view name() const override { return wire_->name(); }
   Traits traits() const override { return {}; }
   Result<std::span<std::byte>> allocate(size_t bytes) override;
   Result<LinkId> open(const LinkOptions& options, Bootstrap* offer) override;

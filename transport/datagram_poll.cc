@@ -114,6 +114,7 @@ void DatagramFabric::on_packet(const WirePacket& from_wire) {
   }
   link.is_heard = true;
   link.last_heard = now_;
+  if (from_wire.is_marked && header.kind == PacketKind::data) link.receiver->on_marked();
   on_known(header.link, *packet);
 }
 
@@ -193,9 +194,11 @@ bool DatagramFabric::send_packet(Link& link, PacketKind kind, bool is_probe) {
     PHUB_DCHECK(body.ok());
   }
   base::ByteWriter writer(room.first(front));
-  encode(PacketHeader{kind, has_ack, link.peer.link, link.peer.cookie, number}, writer);
+  const Ack ack = has_ack ? link.receiver->ack() : Ack();
+  encode(PacketHeader{kind, has_ack, link.peer.link, link.peer.cookie, number}, writer,
+         ack.is_marked);
   if (has_ack) {
-    encode(link.receiver->ack(), writer);
+    encode(ack, writer);
     link.receiver->on_ack_sent();
   }
   wire_->send(link.peer.address, front + body.size());

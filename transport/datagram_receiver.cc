@@ -106,16 +106,21 @@ bool DatagramReceiver::release(uint64_t id) {
 }
 
 Ack DatagramReceiver::ack() const {
-  Ack ack{.next = next_number_, .message_limit = limit()};
-  for (uint32_t i = 0; i < kWindowPackets; ++i) {
-    if (has_come(next_number_ + i)) ack.received[i / 64] |= uint64_t{1} << i % 64;
+  Ack ack{.next = next_number_, .message_limit = limit(), .is_marked = is_marked_};
+  // The same bits, turned so that the first is next_number_'s.
+  const size_t word = next_number_ % kWindowPackets / 64;
+  const int shift = static_cast<int>(next_number_ % 64);
+  for (size_t i = 0; i < come_.size(); ++i) {
+    const uint64_t low = come_[(word + i) % come_.size()] >> shift;
+    const uint64_t high = come_[(word + i + 1) % come_.size()];
+    ack.received[i] = shift == 0 ? low : low | high << (64 - shift);
   }
   return ack;
 }
 
 void DatagramReceiver::on_ack_sent() {
   announced_limit_ = limit();
-  is_ack_due_ = false;
+  is_ack_due_ = is_marked_ = false;
 }
 
 }  // namespace phub::transport

@@ -46,6 +46,7 @@ class DatagramReceiver {
   Ack ack() const;
   bool is_ack_due() const { return is_ack_due_; }
   void on_ack_sent();
+  void on_marked() { is_marked_ = true; }  // The network was congested: the next ack says it.
 
  private:
   enum class State : uint8_t { free, partial, arrived, released };
@@ -75,6 +76,7 @@ class DatagramReceiver {
   std::array<uint64_t, kWindowPackets / 64> come_{};  // Of number modulo kWindowPackets.
   uint64_t announced_limit_ = 0;
   bool is_ack_due_ = false;
+  bool is_marked_ = false;
 };
 
 template <typename OnArrived>

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/try.h"
+#include "transport/gcm_provider.h"
 #include "transport/tls_text.h"
 
 namespace phub::transport {
@@ -86,7 +87,8 @@ Status load_ca(SSL_CTX* context, const char* option, const std::string& path) {
 }
 
 Result<ContextPointer> make_context(const SSL_METHOD* method) {
-  ContextPointer context(SSL_CTX_new(method), &SSL_CTX_free);
+  const TlsCrypto crypto = tls_crypto();
+  ContextPointer context(SSL_CTX_new_ex(crypto.context, crypto.preference, method), &SSL_CTX_free);
   if (context == nullptr) return Status(Code::resource_exhausted, "TLS: " + openssl_error_text());
   SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION);
   // The first that both have. 128 bits are enough, and a quarter faster than 256.

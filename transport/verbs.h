@@ -85,7 +85,7 @@ class VerbsFabric final : public Fabric {
   std::vector<std::unique_ptr<VerbsFarewell>> farewells_;
   std::vector<VerbsPlace> numbers_;                // By the number of a queue pair.
   std::vector<std::unique_ptr<VerbsLink>> links_;  // By LinkId; null if free.
-  Instant timers_at_{0};
+  Instant timers_at_{INT64_MAX};                   // Without links there is nothing to do.
   size_t report_from_ = 0;
   size_t rail_from_ = 0;
 };

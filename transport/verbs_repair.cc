@@ -107,6 +107,7 @@ void VerbsLink::on_letter(const VerbsLetter& letter) {
 // REQUIRES: the letter is about this incarnation; the ones before are stopped.
 void VerbsLink::apply(uint32_t index, const VerbsLetter& letter) {
   Lane& lane = lanes_[index];
+  const bool was_settled = lane.is_settled;
   if (!lane.is_settled) {
     if (!lane.queue->settle(letter.arrived)) {
       return lose(
@@ -130,7 +131,9 @@ void VerbsLink::apply(uint32_t index, const VerbsLetter& letter) {
   }
   if (is_own_path) lane.peer_phase = std::max(lane.peer_phase, letter.phase);
   advance(index);
-  if (letter.phase != Phase::up) write(index, letter.path);
+  // By another rail only news are answered: nothing said there ends the trouble, and two that
+  // answered each other's every letter would never stop. What is lost the timers say again.
+  if (letter.phase != Phase::up && (is_own_path || !was_settled)) write(index, letter.path);
 }
 
 void VerbsLink::advance(uint32_t index) {

@@ -5,6 +5,8 @@
 // Thread-safety: none; one thread, as for the Fabric above it. After set-up nothing allocates.
 #pragma once
 
+#include <phub/status.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +17,7 @@ namespace phub::transport {
 
 // Where packets can be sent to; opaque to all but the wire. Travels in bootstraps.
 struct WireAddress {
-  static constexpr size_t kBytes = 24;
+  static constexpr size_t kBytes = 28;
   std::array<std::byte, kBytes> bytes{};
   bool operator==(const WireAddress&) const = default;
 };
@@ -23,6 +25,7 @@ struct WireAddress {
 struct WirePacket {
   WireAddress from;
   std::span<const std::byte> bytes;
+  bool is_marked = false;  // The network saw congestion on the way (ECN).
 };
 
 class Wire {
@@ -32,6 +35,8 @@ class Wire {
   virtual std::string_view name() const = 0;
   virtual size_t mtu() const = 0;  // The most bytes of a packet. At least 256.
   virtual WireAddress address() const = 0;
+  // Set-up for a link to this peer; may allocate. Not ok: it cannot be reached from here.
+  virtual Status prepare(const WireAddress& /*peer*/) { return {}; }
 
   // Room for one packet of mtu() bytes, or empty while the wire is full. The room is the caller's
   // until send(), which gives it back; asking again without sending gives the same room.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "exchange/rails.h"
 #include "exchange/session_auth.h"
 #include "worker_lib/client.h"
 #include "worker_lib/validate.h"
@@ -143,7 +144,7 @@ std::string Client::link_name(uint32_t hub, uint32_t shard) const {
   return hubs_.size() == 1 ? name : name + " of hub " + hubs_[hub].address;
 }
 
-transport::LinkOptions Client::link_options(uint32_t shard) const {
+transport::LinkOptions Client::link_options(uint32_t hub, uint32_t shard) const {
   const Placements& placements = agreement_->placements;
   const std::span<const uint32_t> chunks = agreement_->map.chunks_of_shard(shard);
   const auto count = static_cast<uint32_t>(chunks.size());
@@ -151,7 +152,13 @@ transport::LinkOptions Client::link_options(uint32_t shard) const {
   options.peer_slot_count = count;
   options.acceptor_puts_max = exchange::puts_max(count);
   options.connector_puts_max = exchange::puts_max(count);
-  options.tag_slot_mask = exchange::kTagSlotMask;
+  options.tag_slot_mask = exchange::kSlotCountMax - 1;
+  options.peer = "shard " + std::to_string(shard - exchange::shards_of(shape_, hub).first) +
+                 " of hub " + hubs_[hub].address;
+  // The hub's NICs are RDMA devices; other networks do not go by them.
+  if (fabrics_[hubs_[hub].fabric]->name() == "verbs") {
+    options.rails = exchange::rails_of_shard(agreement_->map, shape_, shard);
+  }
   for (const uint32_t number : chunks) {
     const exchange::Chunk& chunk = agreement_->map.chunks()[number];
     const size_t size = size_of(placements.tensors[chunk.tensor].type);
@@ -183,7 +190,7 @@ Status Client::connect_links(uint32_t hub, exchange::Offer& offer, std::vector<b
     }
     transport::Bootstrap ours;
     Result<transport::LinkId> link = fabrics_[hubs_[hub].fabric]->connect(
-        link_options(shards.first + shard), std::move(theirs), &ours);
+        link_options(hub, shards.first + shard), std::move(theirs), &ours);
     if (!link.ok()) return link.status().with_context("shard " + std::to_string(shard));
     agreement_->links[shards.first + shard] = {hubs_[hub].fabric, *link, link_name(hub, shard)};
     reply.links.push_back(std::move(ours.blob));

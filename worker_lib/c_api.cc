@@ -93,6 +93,10 @@ Result<phub::WorkerOptions> convert_options(const phub_options* given) {
   if (from.tls_ca != nullptr) to.tls_ca = from.tls_ca;
   if (from.tls_cert != nullptr) to.tls_cert = from.tls_cert;
   if (from.tls_key != nullptr) to.tls_key = from.tls_key;
+  for (const char* const* pair = from.network; pair != nullptr && *pair != nullptr; pair += 2) {
+    if (pair[1] == nullptr) return null_argument("the value of a network option");
+    to.network[pair[0]] = pair[1];
+  }
   to.job.rank_count = from.rank_count;
   if (from.rank >= phub::kRankCountMax) {
     return Status(Code::invalid_argument, "rank = " + std::to_string(from.rank) + "; want 0 to " +

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "base/scheme.h"
 #include "base/try.h"
 #include "exchange/probe.h"
 #include "exchange/session_stream.h"
@@ -24,12 +25,10 @@ Result<base::HostPort> parse_auto(std::string_view text) {
   const std::string_view rest = text.starts_with(kAuto) ? text.substr(kAuto.size()) : text;
   Result<base::HostPort> place = base::parse_host_port(rest);
   if (place.ok() && place->port != 0) return place;
-  return Status(
-      Code::invalid_argument,
-      "hub address \"" + std::string(text) + "\" " +
-          (place.ok() ? "has port 0" : place.status().message()) +
-          "; want shm://PATH, tcp://HOST:7077, tls://HOST:7077, or HOST:7077 to choose between "
-          "the first two");
+  return Status(Code::invalid_argument, "hub address \"" + std::string(text) + "\" " +
+                                            (place.ok() ? "has port 0" : place.status().message()) +
+                                            "; want " + base::scheme_forms() +
+                                            ", or HOST:PORT to choose between the first two");
 }
 
 bool is_auto(std::string_view text) {

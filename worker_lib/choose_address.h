@@ -1,6 +1,6 @@
 // From what a trainer calls the hub to the address that is connected to.
 //
-//   shm://PATH, tcp://HOST:PORT      as they are
+//   shm://PATH, SCHEME://HOST:PORT   as they are
 //   auto://HOST:PORT, or HOST:PORT   the hub there is asked who it is: shared memory if it runs on
 //                                    this host and its socket is here, TCP otherwise
 #pragma once

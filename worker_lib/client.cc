@@ -84,16 +84,16 @@ size_t Client::poll(Instant now) {
   return handled;
 }
 
-// Also while hubs are still agreeing: links come up in polls, and a hub waits for them. Links of
-// the epoch before may be lost meanwhile, for that epoch is over.
+// Also while hubs are still agreeing: links come up in polls, and a hub waits for them. And before:
+// fabrics have other business than links, and do not let this thread sleep until it is done. Links
+// of the epoch before may be lost meanwhile, for that epoch is over.
 size_t Client::poll_links(Instant now) {
   if (rounds_ != nullptr) {
     const size_t handled = rounds_->poll(now);
     if (state_ == State::running && suspicion_.ok()) suspicion_ = rounds_->lost();
     return handled;
   }
-  if (!agreement_.has_value()) return 0;
-  if (agreement_->rounds != nullptr) {
+  if (agreement_.has_value() && agreement_->rounds != nullptr) {
     const size_t handled = agreement_->rounds->poll(now);
     if (suspicion_.ok()) suspicion_ = agreement_->rounds->lost();
     return handled;
@@ -113,6 +113,7 @@ size_t Client::poll_links(Instant now) {
 
 // Of a link that is new, while other hubs have not offered theirs yet.
 void Client::on_early_loss(uint32_t fabric, transport::LinkId link) {
+  if (!agreement_.has_value()) return;
   for (uint32_t shard = 0; shard < agreement_->links.size() && suspicion_.ok(); ++shard) {
     const ShardLink& known = agreement_->links[shard];
     const bool is_new = hubs_[shape_.shards[shard].hub].has_offered;

@@ -145,7 +145,7 @@ class Client {
   void close_links(exchange::ShardRange shards);
   Status connect_links(uint32_t hub, exchange::Offer& offer, std::vector<base::Fd> fds,
                        exchange::Message* answer);
-  transport::LinkOptions link_options(uint32_t shard) const;
+  transport::LinkOptions link_options(uint32_t hub, uint32_t shard) const;
   std::string link_name(uint32_t hub, uint32_t shard) const;
   // Begins a request to all hubs.
   uint64_t ask(exchange::Body body);

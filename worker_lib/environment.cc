@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "config/device_options.h"
 #include "worker_lib/open_hubs.h"
 
 namespace phub {
@@ -161,6 +162,23 @@ Status read_tls(WorkerOptions* options) {
   return {};
 }
 
+// The texts are kept; that they are right is known now, where the variable can be named.
+Status read_network(std::map<std::string, std::string>* network) {
+  for (const config::DeviceOption& option : config::device_options()) {
+    const std::string name = config::worker_variable(option);
+    const char* const value = std::getenv(name.c_str());
+    if (value == nullptr) continue;
+    config::DeviceOptions checked;
+    const Status status = value == option.fallback ? Status() : option.apply(value, checked);
+    if (!status.ok()) {
+      return Status(status.code(),
+                    "environment variable " + name + " = " + value + status.message());
+    }
+    (*network)[std::string(option.name)] = value;
+  }
+  return config::parse_device_options(*network).status();
+}
+
 }  // namespace
 
 Result<WorkerOptions> WorkerOptions::from_environment() {
@@ -170,6 +188,7 @@ Result<WorkerOptions> WorkerOptions::from_environment() {
   PHUB_TRY(read_rank_and_size(&options));
   PHUB_TRY(read_progress(&options.progress));
   PHUB_TRY(read_tls(&options));
+  PHUB_TRY(read_network(&options.network));
   PHUB_TRY(read_timeout("PHUB_JOIN_TIMEOUT_MS", &options.join_timeout));
   PHUB_TRY(read_timeout("PHUB_WAIT_TIMEOUT_MS", &options.wait_timeout));
   return options;

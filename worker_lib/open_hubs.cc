@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/try.h"
+#include "config/device_options.h"
 #include "exchange/socket_channel.h"
 #include "transport/open.h"
 #include "worker_lib/choose_address.h"
@@ -41,16 +42,20 @@ Result<std::vector<ChosenAddress>> choose_all(const std::string& list, base::Ins
 }
 
 // The fabric that leads to the hub: memory that hubs read in place must be of one fabric, so all
-// hubs of this machine share it; a fabric over a network knows its hub's host.
+// hubs of this machine share it; DPDK's devices have one owner; a fabric over another network knows
+// its hub's host.
 Result<uint32_t> fabric_for(const exchange::Address& address, const TlsOfHub& tls,
-                            OpenedHubs& opened) {
+                            const config::DeviceOptions& devices, OpenedHubs& opened) {
   for (uint32_t i = 0; i < opened.fabrics.size(); ++i) {
     const transport::Fabric& fabric = *opened.fabrics[i];
-    if (fabric.name() == address.fabric && fabric.traits().by_reference) return i;
+    const bool serves_all = fabric.traits().by_reference || fabric.name() == "dpdk";
+    if (fabric.name() == address.fabric && serves_all) return i;
   }
   transport::FabricOptions options;
   options.tcp.hub_host = address.host_port.host;
   options.tcp.tls = tls;
+  options.rdma = devices.rdma;
+  options.dpdk = devices.dpdk;
   PHUB_TRY_ASSIGN(auto fabric, transport::open_fabric(address.fabric, options));
   opened.fabrics.push_back(std::move(fabric));
   return static_cast<uint32_t>(opened.fabrics.size() - 1);
@@ -69,11 +74,13 @@ Result<std::vector<std::string>> split_hubs(std::string_view list) {
 
 Result<OpenedHubs> open_hubs(const WorkerOptions& options) {
   const base::Instant deadline = base::now() + options.join_timeout;
+  PHUB_TRY_ASSIGN(const config::DeviceOptions devices,
+                  config::parse_device_options(options.network));
   PHUB_TRY_ASSIGN(const std::vector<ChosenAddress> hubs, choose_all(options.hub, deadline));
   OpenedHubs opened;
   for (const ChosenAddress& hub : hubs) {
     PHUB_TRY_ASSIGN(const TlsOfHub tls, make_tls(options, hub.address));
-    PHUB_TRY_ASSIGN(const uint32_t fabric, fabric_for(hub.address, tls, opened));
+    PHUB_TRY_ASSIGN(const uint32_t fabric, fabric_for(hub.address, tls, devices, opened));
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - base::now());
     auto channel = exchange::connect_session(
         hub.address, std::max(left, std::chrono::milliseconds(1)), tls.get());

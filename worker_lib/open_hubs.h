@@ -26,8 +26,8 @@ struct OpenedHubs {
 Result<std::vector<std::string>> split_hubs(std::string_view list);
 
 // Connects to every hub of the list options.hub, by options.join_timeout at the latest.
-// invalid_argument: a malformed address, or one that is listed twice.  unavailable, timed_out,
-// permission_denied: names the hub that cannot be reached, and why.
+// invalid_argument: a malformed address, one that is listed twice, or a wrong network option.
+// unavailable, timed_out, permission_denied: names the hub that cannot be reached, and why.
 Result<OpenedHubs> open_hubs(const WorkerOptions& options);
 
 }  // namespace phub::client

@@ -60,6 +60,8 @@ typedef struct phub_options {
   const char* tls_ca;
   const char* tls_cert;
   const char* tls_key;
+  /* Name, value, name, value, ..., NULL: WorkerOptions::network. NULL: none. */
+  const char* const* network;
 } phub_options;
 
 typedef struct phub_tensor {

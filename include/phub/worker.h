@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -36,10 +37,11 @@ namespace phub {
 enum class Progress : uint8_t { automatic = 0, caller, thread };
 
 struct WorkerOptions {
-  // Where it listens: shm://PATH, tcp://HOST:PORT or tls://HOST:PORT. HOST:PORT alone, or
-  // auto://HOST:PORT, asks the hub there and takes shared memory if it runs on this host and its
-  // socket is here, TCP otherwise. A job over several hubs lists them with commas between, the same
-  // hubs in the same order on every rank, each by the way that is this rank's.
+  // Where it listens: shm://PATH, tcp://HOST:PORT, tls://HOST:PORT, verbs://HOST:PORT (chunks over
+  // RDMA) or dpdk://HOST:PORT. HOST:PORT alone, or auto://HOST:PORT, asks the hub there and takes
+  // shared memory if it runs on this host and its socket is here, TCP otherwise. A job over several
+  // hubs lists them with commas between, the same hubs in the same order on every rank, each by the
+  // way that is this rank's.
   std::string hub = "shm:///tmp/phub.sock";
   JobSpec job;  // Name, secret and rank count; see JobSpec.
   Rank rank = Rank{0};
@@ -51,13 +53,16 @@ struct WorkerOptions {
   std::string tls_ca;
   std::string tls_cert;
   std::string tls_key;
+  // For verbs:// and dpdk:// hubs, options of their devices by name, as phubd has them:
+  // {"rdma_devices", "mlx5_0"}. docs/rdma.md and docs/dpdk.md have all.
+  std::map<std::string, std::string> network;
 
   // Reads PHUB_HUB, PHUB_JOB, PHUB_SECRET or PHUB_SECRET_FILE, PHUB_RANK, PHUB_SIZE, PHUB_PROGRESS,
   // PHUB_CHUNK_ELEMENTS, PHUB_JOIN_TIMEOUT_MS, PHUB_WAIT_TIMEOUT_MS, PHUB_TLS_CA, PHUB_TLS_CERT,
-  // PHUB_TLS_KEY. Rank and size also from Open MPI's, torchrun's, Slurm's and ps-lite's (DMLC_*)
-  // variables, in this order of preference; the first that has set both counts.
-  // invalid_argument: a value is malformed, or only one of rank and size is set; names the
-  // variable.
+  // PHUB_TLS_KEY, and PHUB_RDMA_DEVICES, PHUB_DPDK_EAL, ... for `network`. Rank and size also from
+  // Open MPI's, torchrun's, Slurm's and ps-lite's (DMLC_*) variables, in this order of preference;
+  // the first that has set both counts. invalid_argument: a value is malformed, or only one of rank
+  // and size is set; names the variable.
   static Result<WorkerOptions> from_environment();
 };
 
@@ -83,10 +88,10 @@ class Worker {
  public:
   // Joins the job at options.hub, creating it if it is not there; returns when the hub has accepted
   // this rank. The other ranks are waited for in register_tensors.
-  // invalid_argument: malformed address, job or rank.  permission_denied: wrong secret, or TLS: one
-  // side refuses the other's certificate.
-  // already_exists: the rank is taken, or the job has another spec.  unavailable: no hub there.
-  // resource_exhausted: the hub's limits.  timed_out: the hub did not answer.
+  // invalid_argument: malformed address, job, rank or network option.  permission_denied: wrong
+  // secret, or TLS: one side refuses the other's certificate. already_exists: the rank is taken, or
+  // the job has another spec.  unavailable: no hub there. resource_exhausted: the hub's limits.
+  // timed_out: the hub did not answer.
   static Result<Worker> connect(const WorkerOptions& options);
 
   Worker(Worker&&) noexcept;

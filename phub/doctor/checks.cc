@@ -5,12 +5,14 @@
 namespace phub::doctor {
 namespace {
 
-constexpr std::array<Check, 19> kChecks{
-    check_cores,         check_cpu_limit,  check_governor, check_instruction_set,
-    check_clock_source,  check_clock,      check_kernel,   check_memory_limit,
-    check_sealed_memory, check_huge_pages, check_dev_shm,  check_locked_memory,
-    check_open_files,    check_interfaces, check_mtu,      check_tcp_buffers,
-    check_hub,           check_path,       check_door,
+constexpr std::array kChecks{
+    check_cores,         check_cpu_limit,    check_governor,    check_instruction_set,
+    check_clock_source,  check_clock,        check_kernel,      check_memory_limit,
+    check_sealed_memory, check_huge_pages,   check_dev_shm,     check_locked_memory,
+    check_open_files,    check_interfaces,   check_mtu,         check_tcp_buffers,
+    check_verbs_library, check_rdma_ports,   check_rdma_gids,   check_rdma_mtu,
+    check_verbs_files,   check_nic_distance, check_nic_drivers, check_reserved_huge_pages,
+    check_vfio,          check_hub,          check_path,        check_door,
 };
 
 }  // namespace

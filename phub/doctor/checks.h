@@ -39,6 +39,19 @@ Finding check_interfaces(const Facts& facts);
 Finding check_mtu(const Facts& facts);
 Finding check_tcp_buffers(const Facts& facts);
 
+// checks_rdma.cc
+Finding check_verbs_library(const Facts& facts);
+Finding check_rdma_ports(const Facts& facts);
+Finding check_rdma_gids(const Facts& facts);
+Finding check_rdma_mtu(const Facts& facts);
+Finding check_verbs_files(const Facts& facts);
+Finding check_nic_distance(const Facts& facts);
+
+// checks_dpdk.cc
+Finding check_reserved_huge_pages(const Facts& facts);
+Finding check_nic_drivers(const Facts& facts);
+Finding check_vfio(const Facts& facts);
+
 // checks_hub.cc
 Finding check_hub(const Facts& facts);
 Finding check_path(const Facts& facts);

@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdio>
 
+#include "base/scheme.h"
 #include "phub/doctor/checks.h"
 
 namespace phub::doctor {
@@ -16,7 +17,13 @@ std::string ms_text(double us) {
 }
 
 bool is_local(const HubProbe& probe) { return probe.uri.starts_with("shm://"); }
-bool is_over_tls(const HubProbe& probe) { return probe.uri.starts_with("tls://"); }
+
+// tcp, where the worker chooses.
+std::string scheme_of(const HubProbe& probe) {
+  const size_t scheme_end = probe.uri.find("://");
+  const bool is_known = scheme_end != std::string::npos && !probe.uri.starts_with("auto://");
+  return is_known ? probe.uri.substr(0, scheme_end) : "tcp";
+}
 
 // Without its scheme.
 std::string place_of(const HubProbe& probe) {
@@ -26,7 +33,7 @@ std::string place_of(const HubProbe& probe) {
 
 std::string fix_of_refused(const HubProbe& probe) {
   if (is_local(probe)) return "the socket is left over: start phubd --listen " + probe.uri;
-  return std::string("start phubd --listen ") + (is_over_tls(probe) ? "tls" : "tcp") +
+  return "start phubd --listen " + scheme_of(probe) +
          "://0.0.0.0:PORT there; one that listens on 127.0.0.1 is not reached from elsewhere";
 }
 
@@ -40,10 +47,8 @@ Obstacle obstacle_of(const HubProbe& probe) {
   const std::string reason = probe.reason.empty() ? "" : ": " + probe.reason;
   switch (probe.reach) {
     case Reach::bad_address:
-      return {
-          reason.empty() ? "not an address" : probe.reason,
-          "--hub shm://PATH, tcp://HOST:PORT, tls://HOST:PORT or HOST:PORT, as phubd --listen has "
-          "it"};
+      return {reason.empty() ? "not an address" : probe.reason,
+              "--hub " + base::scheme_forms() + ", or HOST:PORT, as phubd --listen has it"};
     case Reach::unknown_host:
       return {"the name is not known" + reason,
               "getent hosts NAME; use the address, or add it to "
@@ -91,8 +96,7 @@ const Interface* interface_of(const Facts& facts, const std::string& address) {
 
 Finding check_hub(const Facts& facts) {
   const HubProbe& probe = facts.hub;
-  Finding finding{"hub", Verdict::skipped,
-                  "give --hub, or PHUB_HUB: shm://PATH, tcp://HOST:PORT or tls://HOST:PORT", ""};
+  Finding finding{"hub", Verdict::skipped, "give --hub, or PHUB_HUB: " + base::scheme_forms(), ""};
   if (probe.reach == Reach::not_asked) return finding;
   finding.seen = probe.uri + (probe.peer.empty() || is_local(probe) ? "" : " (" + probe.peer + ")");
   if (probe.reach == Reach::not_greeted) {

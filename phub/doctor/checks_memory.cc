@@ -45,19 +45,27 @@ Finding check_open_files(const Facts& facts) {
   return finding;
 }
 
+// Over RDMA a hub locks all that its jobs use, by default up to half of the machine; a worker its
+// model's gradients and results.
 Finding check_locked_memory(const Facts& facts) {
   Finding finding{"locked memory", Verdict::skipped, "the limit is not known", ""};
   if (!facts.locked_memory_bytes) return finding;
   const uint64_t soft = facts.locked_memory_bytes->soft;
+  const bool has_rdma =
+      std::any_of(facts.devices.rdma_ports.begin(), facts.devices.rdma_ports.end(),
+                  [](const RdmaPort& port) { return port.is_active(); });
+  const uint64_t jobs = facts.memory_bytes.value_or(0) / 2;
+  const uint64_t wanted = has_rdma ? std::max(kLockedWanted, jobs) : kLockedWanted;
   finding.seen = limit_text(soft);
-  if (soft >= kLockedWanted) {
+  if (soft >= wanted) {
     finding.verdict = Verdict::ok;
     return finding;
   }
-  finding.verdict = Verdict::warning;
-  finding.seen +=
-      "; shm and tcp lock none, networks that register memory with a device lock all "
-      "that they move";
+  finding.verdict = has_rdma && soft < kLockedWanted ? Verdict::problem : Verdict::warning;
+  finding.seen += has_rdma ? "; a hub over RDMA locks what its jobs use, up to " +
+                                 print_bytes(jobs) + " (memory_limit = 50%)"
+                           : "; shm and tcp lock none, networks that register memory with a "
+                             "device lock all that they move";
   finding.fix = "ulimit -l unlimited (systemd: LimitMEMLOCK=infinity; docker: --ulimit memlock=-1)";
   return finding;
 }

@@ -128,6 +128,7 @@ void read_files(const std::string& root, Facts& facts) {
                                                   "offers to sockets"};
   }
   read_cgroups(root, facts);
+  facts.devices = read_devices(root);
 }
 
 }  // namespace phub::doctor

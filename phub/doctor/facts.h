@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "phub/doctor/device_facts.h"
 #include "phub/doctor/hub_probe.h"
 
 namespace phub::doctor {
@@ -84,6 +85,8 @@ struct Facts {
   std::string kernel;  // "6.1.0-18-amd64"
   std::optional<Attempt> io_uring;
   std::optional<Attempt> kernel_tls;
+
+  DeviceFacts devices;
 
   HubProbe hub;
   std::vector<HubProbe> other_hubs;  // Of a list: those behind the first.

@@ -121,6 +121,7 @@ void try_machine(Facts& facts) {
   facts.clock_read_ns = time_clock();
   facts.io_uring = try_io_uring();
   facts.allowed_cores = static_cast<uint32_t>(base::allowed_cores().size());
+  if (!facts.devices.rdma_ports.empty()) facts.devices.verbs_library = try_verbs_library();
   facts.isa = kernels::isa_name();
   facts.supported_isas = kernels::supported_isas();
 }

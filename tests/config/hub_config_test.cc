@@ -183,6 +183,8 @@ struct BadValue {
 TEST(HubConfigTest, WrongValuesAreRefusedWithAReason) {
   const BadValue cases[] = {
       {"listen = /tmp/phub.sock", "has no scheme"},
+      {"listen = ipx://a:1", "it has shm, tcp, tls, verbs, dpdk"},
+      {"listen = verbs://hub", "has no port; want verbs://HOST:PORT, for example verbs://0.0.0.0:"},
       {"listen = shm://tmp/phub.sock", "absolute path"},
       {"listen = tcp://10.1.0.0/33:7077", "no block of addresses"},
       {"advertise = eth1:7077", "without a port"},
@@ -191,7 +193,8 @@ TEST(HubConfigTest, WrongValuesAreRefusedWithAReason) {
       {"port_range = 0-7100", "FIRST-LAST"},
       {"port_range = 7100-7102", "has 3 ports, but each of the 16 shards"},
       {"tcp_streams = 0", "from 1 to 16"},
-      {"tcp_streams = 17", "from 1 to 16"},
+      {"tcp_streams = 17", "tcp_streams = 17 is"},
+      {"rdma_mtu = 1500", "rdma_mtu = 1500 is no MTU of RDMA"},
       {"http = 7070", "has no port; want HOST:PORT"},
       {"http = 127.0.0.1:70700", "port"},
       {"socket_mode = 0777", "0600, 0660, 0666"},

@@ -27,6 +27,8 @@ TEST(ListenAddressTest, InterfacesAndBlocksBecomeAddresses) {
   EXPECT_EQ(listen("shm:///a.sock,tcp://10.0.0.0/16:1,tcp://[fd01::/64]:0"),
             "shm:///a.sock tcp://10.0.0.7:1 tcp://[fd01::7]:0 ");
   EXPECT_EQ(listen("shm:///a.sock, tcp://eth1:1 "), "shm:///a.sock tcp://10.1.0.7:1 ");
+  EXPECT_EQ(listen("verbs://eth1:7079,dpdk://eth0:7080"),
+            "verbs://10.1.0.7:7079 dpdk://10.0.0.7:7080 ");
   EXPECT_EQ(listen("tcp://0.0.0.0:7077,tcp://[::]:7078"), "tcp://0.0.0.0:7077 tcp://[::]:7078 ");
 }
 

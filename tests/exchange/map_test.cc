@@ -202,7 +202,7 @@ TEST(ChunkMapTest, ChunksUseANicOfTheirShardsSocketAndAllNicsAreUsed) {
   const std::string text = to_text(map, tensors, hub);
   EXPECT_NE(text.find("mlx5_9"), std::string::npos);
   EXPECT_EQ(static_cast<size_t>(std::count(text.begin(), text.end(), '\n')),
-            map.chunks().size() + 2);
+            map.chunks().size() + 4 + hub.nics.size());
 }
 
 TEST(ChunkMapTest, ASocketWithoutNicsUsesThoseOfTheOther) {

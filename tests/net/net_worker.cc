@@ -5,7 +5,7 @@
 // ROUNDS 0: without end. hold: behind "joined" it waits for SIGUSR1, and so do all others for it.
 // Lines: "at HUB_ADDRESS", "joined", "round N" every 50 ms, "done MICROSECONDS" (a round, on
 // average, while all ranks were there), "wrong ..." and exit status 4, "error CODE: MESSAGE" and
-// exit status 3.
+// exit status 3. PHUB_RDMA_* and PHUB_DPDK_* count.
 #include <phub/worker.h>
 
 #include <chrono>
@@ -63,6 +63,9 @@ int main(int argc, char** argv) {
     options.join_timeout = std::chrono::milliseconds(std::atoi(ms));
   }
   options.wait_timeout = std::chrono::seconds(60);
+  const phub::Result<phub::WorkerOptions> surroundings = phub::WorkerOptions::from_environment();
+  if (!surroundings.ok()) return report(surroundings.status());
+  options.network = surroundings->network;  // Its RDMA devices.
   phub::Result<phub::Worker> worker = phub::Worker::connect(options);
   if (!worker.ok()) return report(worker.status());
   say(0, "at %s\n", worker->hub_address().c_str());

@@ -64,6 +64,22 @@ TEST(JsonTest, AMapBecomesOneObjectAChunk) {
   EXPECT_EQ(document["summary"], "2 chunks of 1 tensors on 1 shards, max/mean 1.0000");
 }
 
+TEST(JsonTest, NicsOfAMapStandBesideItsChunks) {
+  const Json document = Json::parse(map_to_json("resnet",
+                                                "1 chunks of 1 tensors on 1 shards\n"
+                                                "1 NICs, max/mean 1.0000\n"
+                                                "nic hub numa chunks elements bytes\n"
+                                                "mlx5_0 0 1 1 64 256\n"
+                                                "chunk numa nic qp slot name\n"
+                                                "0 1 mlx5_0 0 0 fc\n"));
+  ASSERT_EQ(document["nics"].size(), 1u);
+  EXPECT_EQ(document["nics"][0]["nic"], "mlx5_0");
+  EXPECT_EQ(document["nics"][0]["bytes"], 256);
+  ASSERT_EQ(document["chunks"].size(), 1u);
+  EXPECT_EQ(document["chunks"][0]["qp"], 0);
+  EXPECT_EQ(document["chunks"][0]["name"], "fc");
+}
+
 TEST(JsonTest, ATextThatIsNoMapGivesNoChunks) {
   EXPECT_TRUE(Json::parse(map_to_json("x", ""))["chunks"].empty());
   EXPECT_TRUE(Json::parse(map_to_json("x", "one line"))["chunks"].empty());

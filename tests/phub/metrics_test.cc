@@ -79,6 +79,20 @@ TEST(MetricsTest, NumbersAreThoseOfTheSnapshot) {
   EXPECT_THAT(text, HasSubstr("phub_job_memory_bytes{job=\"resnet\",part=\"tables\"} 4096\n"));
 }
 
+TEST(MetricsTest, NicsHaveBytesEachWayAStateAndTheirImbalance) {
+  HubSnapshot hub = make_snapshot();
+  hub.nics = {{"mlx5_0", 200, 100, 0, 0, 0, 0}, {"mlx5_1", 60, 40, 3, 2, 7, 1}};
+  const std::string text = to_metrics(hub, {});
+  EXPECT_THAT(text, HasSubstr("phub_nic_bytes_total{nic=\"mlx5_0\",direction=\"in\"} 100\n"));
+  EXPECT_THAT(text, HasSubstr("phub_nic_bytes_total{nic=\"mlx5_1\",direction=\"out\"} 60\n"));
+  EXPECT_THAT(text, HasSubstr("phub_nic_up{nic=\"mlx5_0\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("phub_nic_up{nic=\"mlx5_1\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("phub_nic_rebuilds_total{nic=\"mlx5_1\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("phub_nic_detours_total{nic=\"mlx5_1\"} 7\n"));
+  EXPECT_THAT(text, HasSubstr("phub_nic_imbalance_ratio 1.5\n"));
+  EXPECT_EQ(nic_imbalance({{"idle"}}), 1);
+}
+
 TEST(MetricsTest, LabelsCannotForgeASample) {
   EXPECT_EQ(escape_label("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
   HubSnapshot hub = make_snapshot();

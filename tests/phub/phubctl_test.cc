@@ -12,7 +12,6 @@
 #include <nlohmann/json.hpp>
 
 #include "phub/http_server.h"
-#include "phub/phubctl_plan.h"
 #include "phub/table.h"
 #include "tests/phub/fake_admin.h"
 
@@ -52,6 +51,14 @@ TEST_F(PhubctlTest, StatusShowsHubShardsAndJobs) {
   EXPECT_THAT(result.output, HasSubstr("memory 1 GiB of 8 GiB, jobs 1 of 64"));
   EXPECT_THAT(result.output, HasSubstr("1,234,567"));
   EXPECT_THAT(result.output, ContainsRegex("resnet +running +1/2"));
+}
+
+TEST_F(PhubctlTest, StatusShowsTheNicsThatTheHubDrives) {
+  admin_.hub.nics = {{"mlx5_0", 3 << 20, 1 << 20, 2, 1, 5, 1}, {"mlx5_1", 0, 4 << 20, 0, 0, 0, 0}};
+  start();
+  const std::string output = ask({"status"}).output;
+  EXPECT_THAT(output, ContainsRegex("mlx5_0 +3 MiB +1 MiB +2 +1 +5 +1\n"));
+  EXPECT_THAT(output, HasSubstr("NICs, max/mean 1.000\n"));
 }
 
 TEST_F(PhubctlTest, AJobShowsItsRanks) {
@@ -164,82 +171,6 @@ TEST(PhubctlUsageTest, WrongCommandLinesAreExitTwoWithAReason) {
     EXPECT_THAT(result.error, HasSubstr(reason));
   }
   EXPECT_THAT(run({"--help"}).output, HasSubstr("Exit status"));
-}
-
-TEST(PhubctlPlanTest, APlanShowsBalanceAndMemory) {
-  const CtlResult result = run({"plan", "--elements", "81920", "--ranks=16", "--shards=4",
-                                "--sockets=2", "--nics=2", "--optimizer=adam"});
-  EXPECT_EQ(result.exit, CtlExit::done) << result.error;
-  EXPECT_THAT(result.output, StartsWith("10 chunks of 1 tensors on 4 shards"));
-  EXPECT_THAT(result.output,
-              HasSubstr("81920 elements of fp32, 320 KiB, 16 ranks, optimizer adam"));
-  // Sixteen copies of the model over a network; over shm the hub reads the ranks' own memory.
-  EXPECT_THAT(result.output, ContainsRegex("slots \\(ranks x model\\) +0 B +5 MiB"));
-  EXPECT_THAT(result.output, ContainsRegex("optimizer +960 KiB +960 KiB"));
-}
-
-TEST(PhubctlPlanTest, ShardsUseTheNicsOfTheirOwnSocket) {
-  const CtlResult result = run({"plan", "--elements=819200", "--ranks=2", "--shards=4",
-                                "--sockets=2", "--nics=4", "--chunks"});
-  EXPECT_EQ(result.exit, CtlExit::done) << result.error;
-  size_t chunks = 0;
-  std::istringstream lines(result.output);
-  std::string line;
-  std::getline(lines, line);
-  std::getline(lines, line);
-  while (std::getline(lines, line)) {
-    std::istringstream words(line);
-    std::string chunk, tensor, first, elements, hub, shard, core, numa, nic;
-    words >> chunk >> tensor >> first >> elements >> hub >> shard >> core >> numa >> nic;
-    EXPECT_EQ(numa, (nic == "nic0" || nic == "nic1") ? "0" : "1") << line;
-    ++chunks;
-  }
-  EXPECT_EQ(chunks, 100u);
-}
-
-TEST(PhubctlPlanTest, SeveralHubsShareTheModelAndEachPlansItsPart) {
-  const auto slot_bytes = [](const std::string& hubs) {
-    const CtlResult result =
-        run({"plan", "--elements=819200", "--ranks=2", "--shards=2", "--hubs=" + hubs, "--json"});
-    EXPECT_EQ(result.exit, CtlExit::done) << result.error;
-    return nlohmann::json::parse(result.output)["memory_network"]["slot_bytes"].get<uint64_t>();
-  };
-  EXPECT_EQ(slot_bytes("1"), 2u * 819'200 * 4);
-  EXPECT_EQ(slot_bytes("4"), slot_bytes("1") / 4);
-  const CtlResult text = run({"plan", "--elements=819200", "--ranks=2", "--shards=2", "--hubs=4"});
-  EXPECT_THAT(text.output, HasSubstr("8 shards of 4 hubs"));
-  EXPECT_THAT(text.output, HasSubstr("3/1"));
-}
-
-TEST(PhubctlPlanTest, APlanAsJsonAddsUp) {
-  const CtlResult result = run({"plan", "--elements=1000000", "--ranks=2", "--shards=8", "--json"});
-  const Json document = Json::parse(result.output);
-  uint64_t elements = 0;
-  for (const Json& shard : document["shards"]) elements += shard["elements"].get<uint64_t>();
-  EXPECT_EQ(elements, 1'000'000u);
-  EXPECT_EQ(document["memory_shm"]["slot_bytes"], 0);
-}
-
-TEST(PhubctlPlanTest, AModelIsReadWithCommentsAndRefusedByLine) {
-  const auto tensors =
-      parse_model("# a model\n\nconv1.weight, 9408 # first\r\nfc,bias,1000\n", "m.csv");
-  ASSERT_TRUE(tensors.ok()) << tensors.status().message();
-  ASSERT_EQ(tensors->size(), 2u);
-  EXPECT_EQ((*tensors)[0].name, "conv1.weight");
-  EXPECT_EQ((*tensors)[0].count, 9408u);
-  EXPECT_EQ((*tensors)[1].name, "fc,bias");
-  for (const char* bad : {"x,1\nfc\n", "x,1\nfc,0\n", "x,1\nfc,many\n", "x,1\n,5\n"}) {
-    const auto refused = parse_model(bad, "m.csv");
-    ASSERT_FALSE(refused.ok()) << bad;
-    EXPECT_THAT(refused.status().message(), StartsWith("m.csv:2: ")) << bad;
-  }
-  EXPECT_FALSE(parse_model("# nothing\n", "m.csv").ok());
-}
-
-TEST(PhubctlPlanTest, AMissingModelIsNamed) {
-  const CtlResult result = run({"plan", "--ranks=2", "--model=/nonexistent.csv"});
-  EXPECT_EQ(result.exit, CtlExit::refused);
-  EXPECT_THAT(result.error, HasSubstr("/nonexistent.csv"));
 }
 
 TEST(TableTest, ColumnsAreAlignedWithoutTrailingSpaces) {

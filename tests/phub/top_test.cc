@@ -64,6 +64,23 @@ TEST(TopTest, ThePageIsExactlyThis) {
             "    0     3  75 %  3.21 GB  830 kB      2500      1.50\n");
 }
 
+TEST(TopTest, NicsThatTheHubDrivesHaveRatesAndAState) {
+  HubSnapshot hub = make_snapshot();
+  hub.nics = {{"mlx5_0", 100, 100, 0, 0, 0, 0}};
+  const TopSample before = sample_of(hub);
+  hub.uptime_seconds += 2;
+  hub.nics[0].bytes_received += 4'000'000;
+  hub.nics[0].links_down = 3;
+  hub.nics.push_back({"mlx5_1", 5, 5, 0, 0, 0, 0});
+  const TopSample after = sample_of(hub);
+  const std::string text = top_text(after, rates_between(before, after));
+  EXPECT_THAT(text, HasSubstr("\nNIC        IN/S  OUT/S  STATE\n"
+                              "mlx5_0  2.00 MB    0 B  3 queue pairs down\n"
+                              "mlx5_1        -      -  up\n"));
+  const auto json = nlohmann::json::parse(top_json(after, rates_between(before, after)));
+  EXPECT_EQ(json["nics"][0]["received_bytes_per_second"], 2e6);
+}
+
 TEST(TopTest, AHubThatWasStartedAnewHasNoRatesYet) {
   const TopSample before = sample_of(later(make_snapshot()));
   const TopSample after = sample_of(make_snapshot());

@@ -52,6 +52,8 @@ class Summary:
         for line in output.splitlines():
             start, end = RUN.match(line), END.match(line)
             if start:
+                if running:  # It died, but another program's cases follow in the same output.
+                    self.failed.append(f"{name}: {running}: did not end")
                 running, said = start.group(1), []
             elif end:
                 count += 1

@@ -33,6 +33,8 @@ class FabricPair {
   virtual Instant now() = 0;
   // fd() wakes. Simulated fabrics have no descriptor.
   virtual bool has_descriptor() const { return true; }
+  // fd() is a timer: it also wakes for nothing, and not at once.
+  virtual bool wakes_by_timer() const { return false; }
   virtual bool allocates_on_data_path() const { return false; }
   // put() takes whatever fits; it never says "full" before.
   virtual bool takes_whole_batches() const { return true; }

@@ -149,9 +149,11 @@ class DatagramSenderTest : public testing::Test {
     sender_.stamp(now);
     return numbers;
   }
-  bool ack(uint64_t next, Instant now, std::array<uint64_t, 4> received = {}) {
-    return sender_.on_ack({.next = next, .message_limit = 1000, .received = received}, now,
-                          [this](uint64_t cookie) { finished_.push_back(cookie); });
+  bool ack(uint64_t next, Instant now, std::array<uint64_t, 4> received = {},
+           bool is_marked = false) {
+    const Ack news{
+        .next = next, .message_limit = 1000, .is_marked = is_marked, .received = received};
+    return sender_.on_ack(news, now, [this](uint64_t cookie) { finished_.push_back(cookie); });
   }
   std::vector<std::byte> data_;
   DatagramSender sender_;
@@ -231,6 +233,17 @@ TEST_F(DatagramSenderTest, OvertakenPacketIsRepeatedWithoutATimer) {
   EXPECT_TRUE(send({1000}).empty()) << "ten may overtake";
   EXPECT_TRUE(ack(0, {2000}, {0xffe}));
   EXPECT_EQ(send({2000}), (std::vector<uint64_t>{0}));
+}
+
+TEST_F(DatagramSenderTest, MarkShrinksTheWindowOncePerRoundTrip) {
+  for (uint32_t slot = 0; slot < 8; ++slot) put(slot, 1000);
+  const uint32_t before = sender_.window_packets();
+  send({0});
+  EXPECT_TRUE(ack(4, {1000}, {}, true));
+  const uint32_t after = sender_.window_packets();
+  EXPECT_LT(after, before + 4) << "4 were acknowledged";
+  EXPECT_TRUE(ack(5, {2000}, {}, true));
+  EXPECT_GE(sender_.window_packets(), after) << "the news of the same round trip";
 }
 
 TEST(CongestionWindowTest, GrowsByOneARoundTripAndHalvesOncePerLossOfAWindow) {

@@ -55,6 +55,11 @@ static void refusals_have_a_code_and_a_sentence(void) {
   CHECK(phub_connect(&options, &worker) == PHUB_INVALID_ARGUMENT);
   CHECK(strstr(phub_last_error(), "progress") != NULL);
   options.progress = PHUB_PROGRESS_CALLER;
+  const char* const network[] = {"rdma_timeout", "14", "rdma_mtu", "1500", NULL};
+  options.network = network;
+  CHECK(phub_connect(&options, &worker) == PHUB_INVALID_ARGUMENT);
+  CHECK(strstr(phub_last_error(), "rdma_mtu = 1500") != NULL);
+  options.network = NULL;
   options.struct_size = 0;
   CHECK(phub_connect(&options, &worker) == PHUB_INVALID_ARGUMENT);
   CHECK(strstr(phub_last_error(), "struct_size") != NULL);

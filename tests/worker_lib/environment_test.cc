@@ -13,7 +13,9 @@
 namespace phub {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Pair;
 
 using Variables = std::map<std::string, std::string>;
 
@@ -31,6 +33,9 @@ Result<WorkerOptions> read(const Variables& variables) {
                            "PHUB_TLS_CA",
                            "PHUB_TLS_CERT",
                            "PHUB_TLS_KEY",
+                           "PHUB_RDMA_DEVICES",
+                           "PHUB_RDMA_MTU",
+                           "PHUB_DPDK_MTU",
                            "OMPI_COMM_WORLD_RANK",
                            "OMPI_COMM_WORLD_SIZE",
                            "SLURM_PROCID",
@@ -58,9 +63,18 @@ TEST(EnvironmentTest, WithoutVariablesTheDefaultsHold) {
 TEST(EnvironmentTest, HubsMayHaveSpacesBetweenAndAreRefusedInAWorkersWords) {
   EXPECT_TRUE(read({{"PHUB_HUB", "tcp://hub0:7077, hub1:7077"}}).ok());
   EXPECT_THAT(read({{"PHUB_HUB", "hub0:7077, hub1"}}).status().message(),
-              HasSubstr("\"hub1\" has no port; want shm://PATH, tcp://HOST:7077"));
+              HasSubstr("\"hub1\" has no port; want shm://PATH, tcp://HOST:PORT"));
   EXPECT_THAT(read({{"PHUB_HUB", "tcp://hub0"}}).status().message(),
               HasSubstr("has no port; want tcp://HOST:PORT, for example tcp://hub:7077"));
+}
+
+TEST(EnvironmentTest, OptionsOfDevicesAreReadByTheNamesThatHubsUse) {
+  const auto options = read({{"PHUB_RDMA_DEVICES", "mlx5_0"}, {"PHUB_DPDK_MTU", "device"}});
+  ASSERT_TRUE(options.ok()) << options.status().message();
+  EXPECT_THAT(options->network,
+              ElementsAre(Pair("dpdk_mtu", "device"), Pair("rdma_devices", "mlx5_0")));
+  EXPECT_THAT(read({{"PHUB_RDMA_MTU", "1500"}}).status().message(),
+              HasSubstr("environment variable PHUB_RDMA_MTU = 1500 is no MTU of RDMA"));
 }
 
 TEST(EnvironmentTest, EveryVariableOfPHubIsRead) {

@@ -103,7 +103,14 @@ TEST(AddressTest, AnAddressIsASchemeAndAPathOrAHost) {
   EXPECT_EQ(tcp->host_port, (base::HostPort{"::1", 7077}));
   EXPECT_EQ(exchange::to_text(*tcp), "tcp://[::1]:7077");
   EXPECT_THAT(exchange::parse_address("tcp://10.0.0.7").status().message(), HasSubstr("HOST:PORT"));
-  EXPECT_THAT(exchange::parse_address("ipx://a").status().message(), HasSubstr("shm, tcp, tls"));
+  EXPECT_THAT(exchange::parse_address("ipx://a").status().message(),
+              HasSubstr("shm, tcp, tls, verbs, dpdk"));
+  for (const char* const text : {"verbs://hub.rack8:7079", "dpdk://[fd00::7]:7080"}) {
+    const auto device = exchange::parse_address(text);
+    ASSERT_TRUE(device.ok()) << device.status().message();
+    EXPECT_EQ(exchange::to_text(*device), text);
+    EXPECT_FALSE(device->is_local() || device->is_encrypted());
+  }
   EXPECT_TRUE(exchange::parse_address("tls://hub.rack8:7078")->is_encrypted());
   EXPECT_FALSE(tcp->is_encrypted());
   EXPECT_EQ(exchange::parse_addresses("shm:///a,tcp://b:1")->size(), 2u);

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "phub/doctor/report.h"
+#include "tests/phub/doctor/fit_devices.h"
 
 namespace phub::doctor {
 namespace {
@@ -47,6 +48,7 @@ Facts fit_machine() {
   facts.kernel = "6.1.0-18-amd64";
   facts.io_uring = Attempt{true, ""};
   facts.kernel_tls = Attempt{false, "no module"};
+  facts.devices = fit_devices();
   facts.hub.uri = "tcp://10.0.0.9:7077";
   facts.hub.reach = Reach::greeted;
   facts.hub.peer = "10.0.0.9:7077";
@@ -103,7 +105,7 @@ const Spoiled kSpoiled[] = {
      [](Facts& f) {
        f.locked_memory_bytes = Limit{65'536, 65'536};
      },
-     Verdict::warning, "64 KiB", "ulimit -l unlimited"},
+     Verdict::problem, "64 KiB", "ulimit -l unlimited"},
     {check_sealed_memory,
      [](Facts& f) {
        f.sealed_memfd = Attempt{false, "not permitted"};
@@ -196,8 +198,11 @@ TEST(DoctorTest, WhatIsSpoiledIsSeenWithNumbersAndMended) {
   }
 }
 
-TEST(DoctorTest, EveryCheckIsSpoiledByThisTest) {
+TEST(DoctorTest, EveryCheckIsSpoiledByATest) {
   for (const Check check : all_checks()) {
+    const bool is_of_devices = std::find(std::begin(kDeviceChecks), std::end(kDeviceChecks),
+                                         check) != std::end(kDeviceChecks);
+    if (is_of_devices) continue;
     const bool is_spoiled = std::any_of(std::begin(kSpoiled), std::end(kSpoiled),
                                         [&](const Spoiled& one) { return one.check == check; });
     EXPECT_TRUE(is_spoiled) << check(fit_machine()).name;

@@ -1,0 +1,71 @@
+// One device of DPDK's: found or attached, its limits read, set up with queue pairs, started.
+#pragma once
+
+#include <phub/status.h>
+#include <rte_mempool.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace phub::transport::dpdk {
+
+class Device {
+ public:
+  // name: "net_memif0", "0000:3b:00.0", or what DPDK needs to make it: "net_memif0,role=client".
+  // not_found: DPDK has no such device. The wanted MTU counts bytes of IP packets; 0: the most.
+  static Result<Device> find(const std::string& name, uint32_t mtu_wanted);
+  static std::vector<std::string> all_names();
+
+  Device(Device&& other) noexcept;
+  Device& operator=(Device&&) = delete;
+  ~Device();
+
+  const std::string& name() const { return name_; }
+  uint16_t port() const { return port_; }
+  std::array<std::byte, 6> mac() const { return mac_; }
+  uint32_t mtu() const { return mtu_; }
+  // Queue i meets queue i of one peer: memif, rings. Otherwise the network decides by what the
+  // packets say.
+  bool is_paired() const { return is_paired_; }
+  int socket() const { return socket_; }
+  uint16_t queue_count_max() const { return queue_count_max_; }
+  // How many to start for a hub with so many shards. Where the kernel spreads packets over all
+  // queues there are, none may be left out.
+  uint32_t queues_for(uint32_t shard_count) const {
+    return takes_all_queues_ ? std::max<uint32_t>(shard_count, queue_count_max_) : shard_count;
+  }
+  uint16_t queue_count() const { return queue_count_; }  // 0: not started.
+  bool can_sum_ip() const { return can_sum_ip_; }
+  bool can_sum_udp() const { return can_sum_udp_; }
+
+  // With a queue pair per pool, which receives into it. mbufs: room for a frame of mtu().
+  Status start(const std::vector<rte_mempool*>& pools);
+  void stop();
+  // Packets to UDP port first_port + i go to queue i, where the device can do that.
+  void steer(uint16_t first_port);
+
+  // Bytes that a pool's buffers must have.
+  uint16_t buffer_bytes() const { return buffer_bytes_; }
+
+ private:
+  Device() = default;
+  Status read_limits(uint32_t mtu_wanted);
+
+  std::string name_;
+  uint16_t port_ = 0;
+  int socket_ = 0;
+  std::array<std::byte, 6> mac_{};
+  uint32_t mtu_ = 0;
+  uint16_t buffer_bytes_ = 0;
+  bool is_paired_ = false;
+  bool takes_all_queues_ = false;
+  uint16_t queue_count_max_ = 0;
+  uint16_t queue_count_ = 0;
+  bool can_sum_ip_ = false;
+  bool can_sum_udp_ = false;
+};
+
+}  // namespace phub::transport::dpdk

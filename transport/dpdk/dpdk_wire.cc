@@ -1,0 +1,105 @@
+// Set-up and sleep of a DPDK wire; dpdk_send.cc and dpdk_receive.cc move packets.
+#include "transport/dpdk/dpdk_wire.h"
+
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/try.h"
+#include "transport/dpdk/eal.h"
+
+namespace phub::transport::dpdk {
+namespace {
+
+constexpr int64_t kNapMinNs = 50'000;
+constexpr int64_t kNapMaxNs = 1'000'000;
+constexpr size_t kRoutesMax = 4096;
+
+void set_timer(int fd, int64_t ns) {
+  const itimerspec after{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = ns}};
+  PHUB_CHECK(::timerfd_settime(fd, 0, &after, nullptr) == 0);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DpdkWire>> DpdkWire::make(const config::DpdkOptions& options, uint32_t shard,
+                                                 uint32_t shard_count) {
+  PHUB_TRY_ASSIGN(std::shared_ptr<Station> station, Station::join(options, shard, shard_count));
+  base::Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!timer.valid()) {
+    station->leave(shard);
+    return Status(Code::resource_exhausted, "dpdk: no timer: " + base::errno_text());
+  }
+  return std::unique_ptr<DpdkWire>(new DpdkWire(std::move(station), shard, std::move(timer)));
+}
+
+DpdkWire::DpdkWire(std::shared_ptr<Station> station, uint32_t shard, base::Fd timer)
+    : station_(std::move(station)),
+      shard_(shard),
+      place_(station_->place(shard)),
+      head_bytes_(frame_head_bytes(place_)),
+      pool_(station_->send_pool(shard)),
+      mailbox_(station_->mailbox(shard)),
+      timer_(std::move(timer)),
+      nap_ns_(kNapMinNs) {
+  routes_.reserve(kRoutesMax);
+  if (station_->is_started()) make_lanes();
+}
+
+DpdkWire::~DpdkWire() {
+  flush();
+  free_held();
+  ::rte_pktmbuf_free_bulk(early_.data(), static_cast<unsigned>(early_count_));
+  ::rte_pktmbuf_free_bulk(buffers_.data(), static_cast<unsigned>(buffer_count_));
+  for (Lane& lane : lanes_) ::rte_pktmbuf_free_bulk(lane.waiting.data(), lane.count);
+  station_->leave(shard_);
+}
+
+void DpdkWire::make_lanes() {
+  lanes_.clear();
+  lanes_of_.clear();
+  for (const QueueOf& queue : station_->queues_of(shard_)) {
+    if (queue.device_index == lanes_of_.size()) {
+      lanes_of_.push_back(static_cast<uint32_t>(lanes_.size()));
+    }
+    lanes_.push_back({.of = queue});
+  }
+  PHUB_CHECK(lanes_of_.size() == station_->devices().size());
+}
+
+size_t DpdkWire::mtu() const { return station_->mtu() - (head_bytes_ - kEthernetBytes); }
+
+Status DpdkWire::prepare(const WireAddress& peer) {
+  const UdpPlace to = place_of(peer);
+  if (to.is_ipv4() != place_.is_ipv4()) {
+    return Status(Code::invalid_argument,
+                  "dpdk: " + to_text(place_) + " cannot reach " + to_text(to) +
+                      ": one is IPv4, the other IPv6; give both devices addresses of one kind");
+  }
+  if (to.queue >= to.queue_count) {
+    return Status(Code::invalid_argument, "dpdk: the peer's address is malformed");
+  }
+  if (!station_->is_worker()) return {};
+  PHUB_TRY(station_->start(to.queue_count));
+  if (lanes_.empty()) make_lanes();
+  return {};
+}
+
+bool DpdkWire::arm() {
+  flush();
+  if (early_count_ == 0) early_count_ = gather(early_);
+  if (early_count_ > 0) return false;
+  set_timer(timer_.get(), nap_ns_);
+  nap_ns_ = std::min(2 * nap_ns_, kNapMaxNs);
+  return true;
+}
+
+void DpdkWire::disarm() {
+  uint64_t expired_count = 0;
+  // Nothing to read while it still runs: then it is stopped.
+  if (::read(timer_.get(), &expired_count, sizeof(expired_count)) < 0) set_timer(timer_.get(), 0);
+}
+
+}  // namespace phub::transport::dpdk
