@@ -180,9 +180,10 @@ constexpr std::array kOptions{
         apply_dpdk_addresses},
     DeviceOption{"dpdk_udp_port", "N", "dpdk: queue i of a device receives at UDP port N + i",
                  "7171", apply_udp_port},
-    DeviceOption{"dpdk_mtu", "BYTES",
-                 "dpdk: bytes of an IP packet; device: the most that the device carries", "device",
-                 apply_dpdk_mtu},
+    DeviceOption{
+        "dpdk_mtu", "BYTES",
+        "dpdk: bytes of an IP packet; device: what the device is set to, of memif its bsize",
+        "device", apply_dpdk_mtu},
 };
 
 }  // namespace

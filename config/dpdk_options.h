@@ -18,7 +18,7 @@ struct DpdkOptions {
   // address (fe80::/64).
   std::vector<std::string> addresses = {};
   uint16_t udp_port = 7171;  // Queue i receives at udp_port + i.
-  uint32_t mtu = 0;          // Bytes of an IP packet; 0: the most that the device carries.
+  uint32_t mtu = 0;          // Bytes of an IP packet; 0: what the device is set to.
 
   bool operator==(const DpdkOptions&) const = default;
 };
