@@ -48,7 +48,7 @@ class RackFixture : public testing::Test {
   Child start_hub(const std::string& listen, const std::vector<std::string>& more = {}) {
     std::vector<std::string> argv = {PHUB_TEST_PHUBD, "--listen",
                                      "shm://" + socket() + "," + listen};
-    argv.insert(argv.end(), {"--shards", "1", "--ready-fd", "1", "--port-range", "7100-7131"});
+    argv.insert(argv.end(), {"--shards", shards_, "--ready-fd", "1", "--port-range", "7100-7131"});
     argv.insert(argv.end(), {"--log-level", "error", "--http", http_});
     argv.insert(argv.end(), more.begin(), more.end());
     Child hub(argv, {hub_node_->network(), ""});
@@ -107,6 +107,7 @@ class RackFixture : public testing::Test {
   std::vector<Node*> nodes_;
   std::string ready_;
   std::string http_ = "off";  // Of the hub.
+  std::string shards_ = "1";  // Likewise.
 };
 
 }  // namespace phub::net
