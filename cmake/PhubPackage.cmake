@@ -25,6 +25,9 @@ set(CPACK_COMPONENTS_ALL library development server)
 if(TARGET phub-perf)
   list(APPEND CPACK_COMPONENTS_ALL perf)
 endif()
+if(TARGET phub_dpdk_plugin)
+  list(APPEND CPACK_COMPONENTS_ALL dpdk)
+endif()
 if(TARGET phub-perf-openmpi OR TARGET phub-perf-gloo)
   list(APPEND CPACK_COMPONENTS_ALL baselines)
 endif()
@@ -88,6 +91,11 @@ phub_package(baselines phub-perf-baselines utils "phub-perf ${same_version}, ope
   "parameter server for data-parallel training, compared systems"
   "Lets phub-perf measure the all-reduces of Open MPI and Gloo in turns with
 PHub.")
+
+phub_package(dpdk phub-dpdk net "librte-meta-net, librte-meta-mempool"
+  "parameter server for data-parallel training, fabric over DPDK"
+  "Lets hubs and workers exchange over dpdk:// addresses: UDP packets through
+NICs that DPDK drives, or through its virtual devices.")
 
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${phub_debian}/triggers)
 set(CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS "phub-perf, libphub-dev")

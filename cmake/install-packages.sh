@@ -19,7 +19,8 @@ if [[ ${1:-} == test ]]; then
              dpkg-dev file mandoc zsh iproute2 systemd-container
              slurmctld slurmd slurm-client munge
              qemu-system-x86 busybox-static cpio kmod xz-utils
-             rdma-core ibverbs-providers ibverbs-utils libibverbs-dev perftest)
+             rdma-core ibverbs-providers ibverbs-utils perftest
+             libdpdk-dev)
 elif [[ ${1:-} != run ]]; then
   echo "usage: $0 run | test" >&2
   exit 2

@@ -11,6 +11,7 @@
 #include "base/scheme.h"
 #include "base/thread.h"
 #include "base/try.h"
+#include "perf/medium.h"
 #include "perf/pattern.h"
 
 namespace phub::perf {
@@ -117,9 +118,24 @@ Status set_stores(Case& one, const std::string& text) {
 
 Status set_fabric(Case& one, const std::string& text) {
   one.fabric = text;
-  if (base::find_scheme(text) != nullptr) return Status();
-  return Status(Code::invalid_argument,
-                "--fabric = " + text + ": want one of " + base::scheme_names());
+  if (base::find_scheme(text) == nullptr) {
+    return Status(Code::invalid_argument,
+                  "--fabric = " + text + ": want one of " + base::scheme_names() + ", or all");
+  }
+  const std::string why = missing_medium(text);
+  return why.empty() ? Status() : Status(Code::unavailable, "--fabric = " + why);
+}
+
+// "all" stands for every fabric that has its medium here.
+std::vector<std::string> fabrics_of(const Arguments& arguments) {
+  std::vector<std::string> names;
+  for (const std::string& name : arguments.list("fabric")) {
+    std::vector<std::string> ignored;
+    const std::vector<std::string> more =
+        name == "all" ? fabrics_here(ignored) : std::vector<std::string>{name};
+    names.insert(names.end(), more.begin(), more.end());
+  }
+  return names;
 }
 
 Status load_profile(const std::string& path, std::vector<Case>& cases) {
@@ -140,7 +156,8 @@ uint64_t Case::compute_us_total() const {
 }
 
 std::vector<Flag> case_flags() {
-  static const std::string fabrics = "between hub and workers: " + base::scheme_names();
+  static const std::string fabrics =
+      "between hub and workers: " + base::scheme_names() + "; all: those that work here";
   return {
       {"fabric", fabrics, "shm"},
       {"model", "tables of perf/models, or paths with a '/'", ""},
@@ -150,6 +167,9 @@ std::vector<Flag> case_flags() {
       {"colocated", "hub i on worker i's host: over shared memory for it alone", "", true},
       {"shards", "cores of each hub; 0: all cores, shared out to the hubs", "0"},
       {"tcp-streams", "connections of each link over tcp or tls", "1"},
+      {"rails", "NICs of the hub and of each worker over verbs", "1"},
+      {"queue-pairs", "of each link and rail over verbs", "1"},
+      {"frame-bytes", "of a packet (the MTU) over verbs and dpdk; 0: the most there is", "0"},
       {"chunk-bytes", "bytes of a chunk", "32KiB"},
       {"dtype", "fp32, fp16, bf16, fp64, int32, int64", "fp32"},
       {"op", "sum, mean, min, max, product", "sum"},
@@ -165,6 +185,9 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> hubs, arguments.numbers("hubs", 0, 256));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> shards, arguments.numbers("shards", 0, 1024));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> streams, arguments.numbers("tcp-streams", 1, 16));
+  PHUB_TRY_ASSIGN(const std::vector<uint64_t> rails, arguments.numbers("rails", 1, 64));
+  PHUB_TRY_ASSIGN(const std::vector<uint64_t> pairs, arguments.numbers("queue-pairs", 1, 16));
+  PHUB_TRY_ASSIGN(const std::vector<uint64_t> frames, arguments.numbers("frame-bytes", 0, 65'535));
   PHUB_TRY_ASSIGN(const std::vector<uint64_t> chunks, arguments.byte_sizes("chunk-bytes"));
   std::vector<std::string> models = arguments.list("model");
   if (models.empty() == sizes.empty()) {
@@ -178,7 +201,7 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
       {arguments.list("dtype"),
        enum_setter(
            "dtype", DataType::int64, [](Case & one) -> auto& { return one.type; })},
-      {arguments.list("fabric"), set_fabric},
+      {fabrics_of(arguments), set_fabric},
       {arguments.list("op"),
        enum_setter(
            "op", ReduceOp::product, [](Case & one) -> auto& { return one.op; })},
@@ -197,6 +220,11 @@ Result<std::vector<Case>> parse_cases(const Arguments& arguments) {
        })},
       {as_texts(streams),
        number_setter([](Case& one, uint64_t n) { one.tcp_streams = static_cast<uint32_t>(n); })},
+      {as_texts(rails),
+       number_setter([](Case& one, uint64_t n) { one.rails = static_cast<uint32_t>(n); })},
+      {as_texts(pairs),
+       number_setter([](Case& one, uint64_t n) { one.queue_pairs = static_cast<uint32_t>(n); })},
+      {as_texts(frames), number_setter([](Case& one, uint64_t n) { one.frame_bytes = n; })},
       {as_texts(chunks), number_setter([](Case& one, uint64_t n) { one.chunk_bytes = n; })},
       {models.empty() ? as_texts(sizes) : models, models.empty() ? set_size : set_model},
   };
@@ -228,6 +256,9 @@ std::vector<std::string> to_words(const Case& one) {
   if (one.form.is_colocated) words.push_back("--colocated");
   add("shards", std::to_string(one.shards));
   add("tcp-streams", std::to_string(one.tcp_streams));
+  add("rails", std::to_string(one.rails));
+  add("queue-pairs", std::to_string(one.queue_pairs));
+  add("frame-bytes", std::to_string(one.frame_bytes));
   add("chunk-bytes", std::to_string(one.chunk_bytes));
   add("dtype", std::string(to_string(one.type)));
   add("op", std::string(to_string(one.op)));

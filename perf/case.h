@@ -24,6 +24,9 @@ struct Case {
   Form form;                 // Of the hubs.
   uint32_t shards = 1;       // Of each hub.
   uint32_t tcp_streams = 1;  // Connections of each link over tcp or tls.
+  uint32_t rails = 1;        // NICs of the hub, and of each worker, over verbs.
+  uint32_t queue_pairs = 1;  // Of each link and rail, over verbs.
+  uint64_t frame_bytes = 0;  // Of a packet (the MTU), over verbs and dpdk; 0: the most there is.
   uint64_t chunk_bytes = 32768;
   std::string stores = "auto";       // As phubd spells it.
   std::string profile;               // The file of compute_us; empty: zero-compute.
@@ -38,8 +41,9 @@ struct Case {
 std::vector<Flag> case_flags();
 
 // Every combination of the lists, sizes first. hubs 0 means one per worker, shards 0 one per core,
-// the cores shared out to the hubs. invalid_argument: a
-// value that no exchange can have; names the option.
+// the cores shared out to the hubs, fabric
+// "all" those that work here. invalid_argument: a value that no exchange can have, or a fabric
+// without its medium; names the option.
 Result<std::vector<Case>> parse_cases(const Arguments& arguments);
 
 // The options that parse_cases() reads back as this one case.

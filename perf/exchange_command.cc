@@ -1,4 +1,5 @@
 // `phub-perf exchange`: how fast gradients are exchanged, checked to the last bit.
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 
@@ -6,7 +7,9 @@
 #include "exchange/memory_plan.h"
 #include "perf/case.h"
 #include "perf/commands.h"
+#include "perf/dpdk_roof.h"
 #include "perf/machine.h"
+#include "perf/medium.h"
 #include "perf/roof.h"
 #include "perf/row.h"
 #include "perf/statistics.h"
@@ -181,6 +184,8 @@ class Sweep {
  public:
   Status open(const Arguments& arguments) {
     PHUB_TRY_ASSIGN(cases_, parse_cases(arguments));
+    const std::vector<std::string> fabrics = arguments.list("fabric");
+    if (std::find(fabrics.begin(), fabrics.end(), "all") != fabrics.end()) fabrics_here(missing_);
     PHUB_TRY_ASSIGN(const uint64_t rounds, arguments.number("rounds", 1, 1'000'000));
     PHUB_TRY_ASSIGN(const uint64_t warmup, arguments.number("warmup", 0, 1'000'000));
     PHUB_TRY_ASSIGN(repeats_, arguments.number("repeats", 1, 1000));
@@ -238,6 +243,7 @@ class Sweep {
     std::printf(
         "# busbw: algbw * 2(n-1)/n. hubbw: algbw * n, taken in and given out. roof: n reads "
         "and n streaming writes per element. GB = 1e9 bytes\n");
+    for (const std::string& line : missing_) std::printf("# left out: %s\n", line.c_str());
     std::fputs(table_header().c_str(), stdout);
     std::fflush(stdout);
   }
@@ -270,6 +276,10 @@ class Sweep {
     if (!has_roof_) return Measure();
     // Colocated, part of the bytes takes no network: the pump is no bound.
     if (one.form.is_colocated) return Measure();
+    if (one.fabric == "verbs") return Measure();  // puts_bench and ib_write_bw: docs/rdma.md.
+    if (one.fabric == "dpdk") {
+      return Measure([one] { return dpdk_roof_us(one.bytes(), one.workers, one.frame_bytes); });
+    }
     const uint32_t threads = std::min(one.shards * one.form.hubs, machine_.cores);
     if (one.fabric != "shm") {  // TLS has the bound of what it runs over.
       PHUB_TRY_ASSIGN(std::shared_ptr<TcpRoof> roof,
@@ -302,6 +312,7 @@ class Sweep {
 
   const Machine machine_ = this_machine();
   std::vector<Case> cases_;
+  std::vector<std::string> missing_;  // Of --fabric all: why not.
   RunOptions options_;
   uint64_t repeats_ = 5;
   bool has_roof_ = true;

@@ -102,10 +102,15 @@ class PhubSystem final : public System {
   explicit PhubSystem(std::string phubd) : phubd_(std::move(phubd)) {}
 
   std::string name() const override { return "phub"; }
-  // "tcp-4": with four connections per link.
+  // "tcp-4": with four connections per link. "verbs-2x4": four queue pairs on each of two rails.
   std::string fabric(const Case& one) const override {
-    const bool is_plural = one.fabric != "shm" && one.tcp_streams > 1;
-    return one.fabric + (is_plural ? "-" + std::to_string(one.tcp_streams) : "");
+    std::string name = one.fabric;
+    const bool has_streams = name == "tcp" || name == "tls";
+    if (has_streams && one.tcp_streams > 1) return name + "-" + std::to_string(one.tcp_streams);
+    if (name == "verbs" && one.rails * one.queue_pairs > 1) {
+      return name + "-" + std::to_string(one.rails) + "x" + std::to_string(one.queue_pairs);
+    }
+    return name;
   }
   std::vector<std::string> algorithms() const override { return {"hub"}; }
   Status supports(const Case&) const override { return Status(); }
@@ -121,11 +126,10 @@ class PhubSystem final : public System {
     outcome.hub_start_bytes = bytes_of(hubs);
     std::vector<Process> workers;
     for (uint32_t rank = 0; rank < one.workers; ++rank) {
-      std::vector<std::string> argv = {"/proc/self/exe", "worker",
-                                       "--hub",          hubs_for(one, hubs, rank),
-                                       "--board",        board.path(),
-                                       "--rank",         std::to_string(rank),
-                                       "--warmup",       std::to_string(options.warmup)};
+      std::vector<std::string> argv = {
+          "/proc/self/exe", "worker",      "--hub",    hubs_for(one, hubs, rank),
+          "--board",        board.path(),  "--rank",   std::to_string(rank),
+          "--folder",       folder.path(), "--warmup", std::to_string(options.warmup)};
       if (one.fabric == "tls") argv.insert(argv.end(), {"--tls-ca", folder.path() + "/hub.pem"});
       for (std::string& word : to_words(one)) argv.push_back(std::move(word));
       PHUB_TRY_ASSIGN(Process worker, Process::start(argv, output.get()));

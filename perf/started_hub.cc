@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/try.h"
+#include "perf/medium.h"
 
 namespace phub::perf {
 namespace {
@@ -47,30 +48,21 @@ std::string listen_of(const Case& one, const std::string& folder, uint32_t numbe
   return one.form.is_colocated ? local + "," + remote : remote;
 }
 
-Result<StartedHub> start_hub(const std::string& phubd, const std::string& listen, const Case& one,
+Result<StartedHub> start_hub(const std::string& phubd, uint32_t number, const Case& one,
                              const std::string& folder, const base::Fd& output) {
   int ends[2];
   if (pipe(ends) != 0) return Status(Code::resource_exhausted, "pipe: " + base::errno_text());
   const base::Fd reader(ends[0]);
   base::Fd writer(ends[1]);
-  std::vector<std::string> argv = {phubd,
-                                   "--listen",
-                                   listen,
-                                   "--http",
-                                   "off",
-                                   "--shards",
-                                   std::to_string(one.shards),
-                                   "--stores",
-                                   one.stores,
-                                   "--tcp-streams",
-                                   std::to_string(one.tcp_streams),
-                                   "--memory-limit",
-                                   "90%",
-                                   "--ready-fd",
-                                   std::to_string(writer.get())};
+  std::vector<std::string> argv = {
+      phubd,      "--listen",      listen_of(one, folder, number),  "--http",
+      "off",      "--shards",      std::to_string(one.shards),      "--stores",
+      one.stores, "--tcp-streams", std::to_string(one.tcp_streams), "--memory-limit",
+      "90%",      "--ready-fd",    std::to_string(writer.get())};
   if (one.fabric == "tls") {
     argv.insert(argv.end(), {"--tls-cert", folder + "/hub.pem", "--tls-key", folder + "/hub.key"});
   }
+  for (std::string& word : hub_medium(one, folder, number)) argv.push_back(std::move(word));
   PHUB_TRY_ASSIGN(Process hub, Process::start(argv, output.get(), {writer.get()}));
   writer = base::Fd();  // Now only the hub holds that end: its death is an end of file here.
   pollfd readable = {reader.get(), POLLIN, 0};
@@ -106,8 +98,7 @@ Result<std::vector<StartedHub>> start_hubs(const std::string& phubd, const Case&
   if (one.fabric == "tls") PHUB_TRY(make_certificate(folder));
   std::vector<StartedHub> hubs;
   for (uint32_t number = 0; number < one.form.hubs; ++number) {
-    PHUB_TRY_ASSIGN(StartedHub hub,
-                    start_hub(phubd, listen_of(one, folder, number), one, folder, output));
+    PHUB_TRY_ASSIGN(StartedHub hub, start_hub(phubd, number, one, folder, output));
     hubs.push_back(std::move(hub));
   }
   return hubs;

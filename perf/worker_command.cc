@@ -9,6 +9,7 @@
 #include "perf/board.h"
 #include "perf/case.h"
 #include "perf/commands.h"
+#include "perf/medium.h"
 #include "perf/pattern.h"
 #include "perf/rank_loop.h"
 
@@ -22,8 +23,9 @@ class Rank {
  public:
   Rank(const Case& one, uint32_t rank) : case_(one), rank_(rank) {}
 
-  Status connect(const std::string& hub, const std::string& tls_ca) {
+  Status connect(const std::string& hub, const std::string& tls_ca, const std::string& folder) {
     WorkerOptions options;
+    options.network = worker_medium(case_, folder, rank_);
     options.hub = hub;
     options.tls_ca = tls_ca;
     options.job.name = "perf";
@@ -125,6 +127,7 @@ std::vector<Flag> worker_flags() {
   std::vector<Flag> flags = case_flags();
   flags.push_back({"hub", "where the hub listens", ""});
   flags.push_back({"tls-ca", "who signed its certificate, for tls://", ""});
+  flags.push_back({"folder", "of sockets between hub and workers", ""});
   flags.push_back({"board", "file of the board", ""});
   flags.push_back({"rank", "this rank", "0"});
   flags.push_back({"warmup", "rounds before those that count", "0"});
@@ -137,7 +140,7 @@ Status run(const Arguments& arguments) {
   PHUB_TRY_ASSIGN(const uint64_t warmup, arguments.number("warmup", 0, 1'000'000));
   PHUB_TRY_ASSIGN(Board board, Board::open(arguments.text("board")));
   Rank rank(cases.front(), static_cast<uint32_t>(number));
-  PHUB_TRY(rank.connect(arguments.text("hub"), arguments.text("tls-ca")));
+  PHUB_TRY(rank.connect(arguments.text("hub"), arguments.text("tls-ca"), arguments.text("folder")));
   PHUB_TRY(rank.register_tensors());
   RankOptions options;
   options.rank = static_cast<uint32_t>(number);

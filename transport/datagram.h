@@ -7,7 +7,8 @@
 //   Exactly once    Packet numbers are taken once each, so a put arrives once, whole, and a late
 //                   copy never touches the slot.
 //   Flow control    The receiver says up to which message it has room: twice puts_max beyond the
-//                   first unreleased one. Who releases as he goes never makes the peer wait.
+//                   first that its owner has not polled. An arrival that is held for long holds up
+//                   nothing but its own slot.
 //   Congestion      Additive increase, multiplicative decrease, in packets (datagram_pace.h). Kept
 //                   simple: a rack's own network, where queues are short and losses rare.
 //   Liveness        A link that has something unacknowledged and hears nothing for link_timeout_ns

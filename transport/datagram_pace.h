@@ -36,11 +36,12 @@ class RetransmitTimer {
 };
 
 // Additive increase, multiplicative decrease, in packets: one more per round trip, half after a
-// loss, at most once per window of packets. It starts at `start` and doubles per round trip until
-// the first loss.
+// loss, a little less after a mark of congestion, at most once per window of packets. It starts at
+// `start` and doubles per round trip until the first loss.
 class CongestionWindow {
  public:
   static constexpr double kMin = 2;
+  static constexpr double kMarkedFactor = 0.85;
   CongestionWindow(double start, double max) : packets_(start), max_(max), threshold_(max) {}
 
   void on_acked(uint32_t count) {
@@ -51,6 +52,13 @@ class CongestionWindow {
   void on_lost(uint64_t order, uint64_t next_order) {
     if (order < recovery_) return;  // Sent before the last decrease, which was for it, too.
     packets_ = threshold_ = std::max(packets_ / 2, kMin);
+    recovery_ = next_order;
+  }
+  // The network's mark (ECN) on packets up to `order`. A queue has begun where a loss says that it
+  // ran over, so a smaller step does (RFC 8511).
+  void on_marked(uint64_t order, uint64_t next_order) {
+    if (order < recovery_) return;
+    packets_ = threshold_ = std::max(packets_ * kMarkedFactor, kMin);
     recovery_ = next_order;
   }
   uint32_t packets() const { return static_cast<uint32_t>(packets_); }

@@ -5,13 +5,14 @@ namespace {
 constexpr uint16_t kMagic = 0x4850;  // "PH"
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kAckFlag = 0x80;
+constexpr uint8_t kMarkFlag = 0x40;
 }  // namespace
 
-void encode(const PacketHeader& header, base::ByteWriter& to) {
+void encode(const PacketHeader& header, base::ByteWriter& to, bool is_marked) {
   to.number(kMagic);
   to.number(kVersion);
-  to.number(
-      static_cast<uint8_t>(static_cast<uint8_t>(header.kind) | (header.has_ack ? kAckFlag : 0)));
+  to.number(static_cast<uint8_t>(static_cast<uint8_t>(header.kind) |
+                                 (header.has_ack ? kAckFlag : 0) | (is_marked ? kMarkFlag : 0)));
   to.number(header.link);
   to.number(header.cookie);
   to.number(header.number);
@@ -58,7 +59,7 @@ std::optional<Packet> parse_packet(std::span<const std::byte> bytes) {
   const uint8_t version = reader.number<uint8_t>();
   const uint8_t kind = reader.number<uint8_t>();
   Packet packet;
-  packet.header.kind = static_cast<PacketKind>(kind & ~kAckFlag);
+  packet.header.kind = static_cast<PacketKind>(kind & ~(kAckFlag | kMarkFlag));
   packet.header.has_ack = (kind & kAckFlag) != 0;
   packet.header.link = reader.number<uint32_t>();
   packet.header.cookie = reader.number<uint64_t>();
@@ -68,6 +69,8 @@ std::optional<Packet> parse_packet(std::span<const std::byte> bytes) {
     packet.ack.message_limit = reader.number<uint64_t>();
     for (uint64_t& word : packet.ack.received) word = reader.number<uint64_t>();
   }
+  packet.ack.is_marked = (kind & kMarkFlag) != 0;
+  if (packet.ack.is_marked && !packet.header.has_ack) return std::nullopt;
   if (!reader.ok() || magic != kMagic || version != kVersion) return std::nullopt;
   packet.fragments = bytes.last(reader.left());
   switch (packet.header.kind) {

@@ -1,6 +1,7 @@
 // The packets of transport/datagram. All numbers are little-endian.
 //
-//   header    24 bytes  magic u16, version u8, kind u8 (bit 7: an ack follows), link u32,
+//   header    24 bytes  magic u16, version u8, kind u8 (bit 7: an ack follows, bit 6: it
+//                       tells of congestion), link u32,
 //                       cookie u64, number u64
 //   ack       48 bytes  next u64, message_limit u64, received 4 x u64
 //   fragment  28 bytes  message u64, slot u32, tag u32, total u32, offset u32, length u32,
@@ -42,8 +43,9 @@ struct PacketHeader {
 };
 
 struct Ack {
-  uint64_t next = 0;                                     // All packets below have come.
-  uint64_t message_limit = 0;                            // Messages below may be sent.
+  uint64_t next = 0;           // All packets below have come.
+  uint64_t message_limit = 0;  // Messages below may be sent.
+  bool is_marked = false;  // Data came with the network's mark of congestion since the last ack.
   std::array<uint64_t, kWindowPackets / 64> received{};  // Bit i: packet next + i has come.
 };
 
@@ -56,8 +58,8 @@ struct Fragment {
   std::span<const std::byte> bytes;
 };
 
-void encode(const PacketHeader& header, base::ByteWriter& to);
-void encode(const Ack& ack, base::ByteWriter& to);
+void encode(const PacketHeader& header, base::ByteWriter& to, bool is_marked = false);
+void encode(const Ack& ack, base::ByteWriter& to);  // Its mark is in the header.
 void encode(const Fragment& fragment, base::ByteWriter& to);
 
 struct Packet {

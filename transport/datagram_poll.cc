@@ -11,7 +11,16 @@ namespace {
 constexpr size_t kReceiveBatch = 32;
 constexpr size_t kReceiveBatchesMax = 8;  // Per poll: acks must not wait for ever.
 constexpr uint32_t kResetsPerPoll = 4;
-constexpr int kGenerationShift = 48;  // Of an arrival's cookie; below, the message.
+// An arrival's cookie: generation, slot, and the lower bits of its message's number.
+constexpr int kGenerationShift = 48;
+constexpr int kSlotShift = DatagramReceiver::kMessageBits;
+constexpr uint32_t kLowerMask = (1u << kSlotShift) - 1;
+constexpr uint32_t kNoSlot = kLowerMask;  // A message without bytes: its slot holds nothing.
+
+uint32_t message_of(uint64_t cookie) { return static_cast<uint32_t>(cookie) & kLowerMask; }
+uint32_t slot_of(uint64_t cookie) {
+  return static_cast<uint32_t>(cookie >> kSlotShift) & kLowerMask;
+}
 
 std::string milliseconds(int64_t ns) { return std::to_string(ns / 1'000'000) + " ms"; }
 
@@ -61,6 +70,9 @@ size_t DatagramFabric::poll(Instant now, std::span<Event> events) {
     events[count] = events_.pop();
     const Link& link = links_[index_of(events[count].link)];
     if (events[count].kind == EventKind::sent) link.sender->on_sent_polled();
+    if (events[count].kind == EventKind::arrived) {
+      link.receiver->on_polled(message_of(events[count].cookie));
+    }
   }
   return count;
 }
@@ -69,8 +81,8 @@ void DatagramFabric::release(const Event& event) {
   Link& link = links_[index_of(event.link)];
   if (link.state != State::up && link.state != State::lost) return;
   if (event.cookie >> kGenerationShift != link.generation) return;  // Of a former link.
-  const bool was_arrived =
-      link.receiver->release(event.cookie & ((uint64_t{1} << kGenerationShift) - 1));
+  if (slot_of(event.cookie) == kNoSlot) return;
+  const bool was_arrived = link.receiver->release(slot_of(event.cookie), message_of(event.cookie));
   PHUB_CHECK(was_arrived);
 }
 
@@ -114,6 +126,7 @@ void DatagramFabric::on_packet(const WirePacket& from_wire) {
   }
   link.is_heard = true;
   link.last_heard = now_;
+  if (from_wire.is_marked && header.kind == PacketKind::data) link.receiver->on_marked();
   on_known(header.link, *packet);
 }
 
@@ -152,7 +165,9 @@ void DatagramFabric::on_data(uint32_t index, const Packet& packet) {
                   .tag = arrival.tag,
                   .bytes = arrival.bytes,
                   .data = arrival.data,
-                  .cookie = uint64_t{link.generation} << kGenerationShift | arrival.message});
+                  .cookie = uint64_t{link.generation} << kGenerationShift |
+                            uint64_t{arrival.bytes == 0 ? kNoSlot : arrival.slot} << kSlotShift |
+                            (arrival.message & kLowerMask)});
   };
   switch (link.receiver->on_data(packet.header.number, packet.fragments, arrived)) {
     case DatagramReceiver::Verdict::taken:
@@ -193,9 +208,11 @@ bool DatagramFabric::send_packet(Link& link, PacketKind kind, bool is_probe) {
     PHUB_DCHECK(body.ok());
   }
   base::ByteWriter writer(room.first(front));
-  encode(PacketHeader{kind, has_ack, link.peer.link, link.peer.cookie, number}, writer);
+  const Ack ack = has_ack ? link.receiver->ack() : Ack();
+  encode(PacketHeader{kind, has_ack, link.peer.link, link.peer.cookie, number}, writer,
+         ack.is_marked);
   if (has_ack) {
-    encode(link.receiver->ack(), writer);
+    encode(ack, writer);
     link.receiver->on_ack_sent();
   }
   wire_->send(link.peer.address, front + body.size());
@@ -241,7 +258,9 @@ void DatagramFabric::check_timers(uint32_t index) {
   const int64_t silent_ns = (now_ - std::max(link.last_heard, link.waiting_since)).count();
   if (silent_ns < options_.link_timeout_ns) return;
   lose(index, "no answer for " + milliseconds(silent_ns) + " to " +
-                  std::to_string(sender.timer().timeouts_in_a_row() + 1) + " attempts");
+                  std::to_string(sender.timer().timeouts_in_a_row() + 1) +
+                  " attempts; the peer is gone, or packets of " + std::to_string(link.peer.mtu) +
+                  " bytes do not get through (then choose a smaller MTU)");
 }
 
 Instant DatagramFabric::deadline_of(const Link& link) const {

@@ -3,7 +3,12 @@
 #include <bit>
 #include <cstring>
 
+#include "base/check.h"
+
 namespace phub::transport {
+namespace {
+constexpr uint64_t kMessageMask = (uint64_t{1} << DatagramReceiver::kMessageBits) - 1;
+}  // namespace
 
 DatagramReceiver::DatagramReceiver(uint32_t puts_max, std::vector<Slot> slots)
     : slots_(std::move(slots)), owners_(slots_.size(), kNobody), messages_(room_for(puts_max)) {
@@ -34,10 +39,10 @@ DatagramReceiver::Verdict DatagramReceiver::check_fragment(const Fragment& fragm
     return Verdict::malformed;
   }
   // A new packet never carries bytes of a message that is whole already.
-  if (fragment.message < first_unreleased_) return Verdict::malformed;
+  if (fragment.message < first_unpolled_) return Verdict::malformed;
   if (fragment.message >= limit()) return Verdict::waiting;
   const Message& known = message(fragment.message);
-  if (known.state == State::arrived || known.state == State::released) return Verdict::malformed;
+  if (known.state == State::arrived || known.state == State::polled) return Verdict::malformed;
   if (known.state == State::partial &&
       (known.slot != fragment.slot || known.tag != fragment.tag || known.total != fragment.total ||
        fragment.bytes.size() > known.total - known.received)) {
@@ -90,32 +95,41 @@ bool DatagramReceiver::place(const Fragment& fragment) {
   return true;
 }
 
-bool DatagramReceiver::release(uint64_t id) {
-  if (id < first_unreleased_ || id >= limit()) return false;
-  Message& released = message(id);
-  if (released.state != State::arrived) return false;
-  released.state = State::released;
-  if (owners_[released.slot] == id) owners_[released.slot] = kNobody;
-  while (message(first_unreleased_).state == State::released) {
-    message(first_unreleased_).state = State::free;
-    ++first_unreleased_;
+void DatagramReceiver::on_polled(uint32_t number) {
+  const uint64_t id = first_unpolled_ + ((number - first_unpolled_) & kMessageMask);
+  PHUB_DCHECK(id >= first_unpolled_ && id < limit() && message(id).state == State::arrived);
+  message(id).state = State::polled;
+  while (message(first_unpolled_).state == State::polled) {
+    message(first_unpolled_).state = State::free;
+    ++first_unpolled_;
   }
   // Half the room was used since the peer last heard of it: say so before it runs out.
   if (limit() - announced_limit_ >= messages_.size() / 2) is_ack_due_ = true;
+}
+
+bool DatagramReceiver::release(uint32_t slot, uint32_t number) {
+  if (slot >= owners_.size() || owners_[slot] == kNobody) return false;
+  if ((owners_[slot] & kMessageMask) != number || owners_[slot] >= limit()) return false;
+  owners_[slot] = kNobody;
   return true;
 }
 
 Ack DatagramReceiver::ack() const {
-  Ack ack{.next = next_number_, .message_limit = limit()};
-  for (uint32_t i = 0; i < kWindowPackets; ++i) {
-    if (has_come(next_number_ + i)) ack.received[i / 64] |= uint64_t{1} << i % 64;
+  Ack ack{.next = next_number_, .message_limit = limit(), .is_marked = is_marked_};
+  // The same bits, turned so that the first is next_number_'s.
+  const size_t word = next_number_ % kWindowPackets / 64;
+  const int shift = static_cast<int>(next_number_ % 64);
+  for (size_t i = 0; i < come_.size(); ++i) {
+    const uint64_t low = come_[(word + i) % come_.size()] >> shift;
+    const uint64_t high = come_[(word + i + 1) % come_.size()];
+    ack.received[i] = shift == 0 ? low : low | high << (64 - shift);
   }
   return ack;
 }
 
 void DatagramReceiver::on_ack_sent() {
   announced_limit_ = limit();
-  is_ack_due_ = false;
+  is_ack_due_ = is_marked_ = false;
 }
 
 }  // namespace phub::transport

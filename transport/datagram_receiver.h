@@ -21,9 +21,11 @@ class DatagramReceiver {
   // puts_max: the most puts that the peer may have unfinished.
   DatagramReceiver(uint32_t puts_max, std::vector<Slot> slots);
 
-  // The most messages that may be unreleased: twice, so that one that is held for long does not
-  // stop the others at once. A power of two.
+  // The most messages that may have come and not been polled. A power of two.
   static size_t room_for(uint32_t puts_max);
+
+  // Of a message's number tell it from every other that is unpolled or unreleased.
+  static constexpr int kMessageBits = 24;
 
   enum class Verdict : uint8_t {
     taken,
@@ -32,7 +34,8 @@ class DatagramReceiver {
     malformed,  // No correct peer sends this.
   };
   struct Arrived {
-    uint64_t message = 0;
+    uint64_t message = 0;  // on_polled() and release() take its lower kMessageBits.
+    uint32_t slot = 0;
     uint32_t tag = 0;
     uint32_t bytes = 0;
     const std::byte* data = nullptr;
@@ -40,15 +43,19 @@ class DatagramReceiver {
   // Calls arrived(Arrived) for each message that the packet completes.
   template <typename OnArrived>
   Verdict on_data(uint64_t number, std::span<const std::byte> fragments, OnArrived arrived);
-  // False: not an unreleased arrival.
-  bool release(uint64_t message);
+  // The owner has been told of the arrival. Its message makes room for another; its payload stays,
+  // for as long as he likes, and holds up nothing but its own slot.
+  void on_polled(uint32_t message);
+  // False: not an unreleased arrival. REQUIRES: of a message with bytes; others keep nothing.
+  bool release(uint32_t slot, uint32_t message);
 
   Ack ack() const;
   bool is_ack_due() const { return is_ack_due_; }
   void on_ack_sent();
+  void on_marked() { is_marked_ = true; }  // The network was congested: the next ack says it.
 
  private:
-  enum class State : uint8_t { free, partial, arrived, released };
+  enum class State : uint8_t { free, partial, arrived, polled };
   struct Message {
     uint32_t slot = 0;
     uint32_t tag = 0;
@@ -59,7 +66,7 @@ class DatagramReceiver {
   static constexpr uint64_t kNobody = UINT64_MAX;
 
   Message& message(uint64_t id) { return messages_[id & (messages_.size() - 1)]; }
-  uint64_t limit() const { return first_unreleased_ + messages_.size(); }
+  uint64_t limit() const { return first_unpolled_ + messages_.size(); }
   Verdict check(std::span<const std::byte> fragments);
   Verdict check_fragment(const Fragment& fragment);
   void unclaim(std::span<const std::byte> fragments, size_t count);
@@ -70,11 +77,12 @@ class DatagramReceiver {
   std::vector<Slot> slots_;
   std::vector<uint64_t> owners_;  // Per slot: the message whose bytes it holds.
   std::vector<Message> messages_;
-  uint64_t first_unreleased_ = 0;
+  uint64_t first_unpolled_ = 0;
   uint64_t next_number_ = 0;                          // All packets below have come.
   std::array<uint64_t, kWindowPackets / 64> come_{};  // Of number modulo kWindowPackets.
   uint64_t announced_limit_ = 0;
   bool is_ack_due_ = false;
+  bool is_marked_ = false;
 };
 
 template <typename OnArrived>
@@ -88,8 +96,8 @@ DatagramReceiver::Verdict DatagramReceiver::on_data(uint64_t number,
   if (verdict != Verdict::taken) return verdict;
   while (const std::optional<Fragment> fragment = next_fragment(fragments)) {
     if (!place(*fragment)) continue;
-    arrived(
-        Arrived{fragment->message, fragment->tag, fragment->total, slots_[fragment->slot].data});
+    arrived(Arrived{fragment->message, fragment->slot, fragment->tag, fragment->total,
+                    slots_[fragment->slot].data});
   }
   note(number);
   return Verdict::taken;

@@ -141,7 +141,8 @@ bool DatagramSender::acknowledge(uint64_t number, Instant now) {
   if (flying.send_count == 1 && flying.is_stamped) {
     timer_.on_round_trip((now - flying.sent_at).count());
   }
-  newest_acked_order_ = std::max(newest_acked_order_, flying.order);
+  // The ack of a repeated packet may be the first copy's: it says nothing of what overtook what.
+  if (flying.send_count == 1) newest_acked_order_ = std::max(newest_acked_order_, flying.order);
   return true;
 }
 

@@ -148,6 +148,7 @@ bool DatagramSender::on_ack(const Ack& ack, Instant now, Finished finished) {
     window_.on_acked(acked_count);
     lose_overtaken();
   }
+  if (ack.is_marked) window_.on_marked(newest_acked_order_, next_order_);
   return true;
 }
 

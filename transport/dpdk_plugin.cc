@@ -28,7 +28,7 @@ std::vector<std::string> places() {
 
 Result<const DpdkPlugin*> load() {
   const std::string advice =
-      "; install the package phub-dpdk and DPDK 22.11 (Debian: librte-meta-all), or choose "
+      "; install the package phub-dpdk and DPDK 22.11 (Debian: librte-meta-net), or choose "
       "tcp:// instead";
   std::string reasons;
   for (const std::string& path : places()) {

@@ -37,6 +37,7 @@ struct Faults {
   // SimOptions::retransmit_ns, once per loss.
   double loss = 0;
   double duplicate = 0;  // Probability that a message comes twice (fabrics and wires).
+  double mark = 0;       // Probability that a packet comes with a mark of congestion (wires).
   uint64_t delay_ns_min = 1000;
   uint64_t delay_ns_max = 1000;  // delay_ns_max > delay_ns_min reorders messages.
 };

@@ -58,6 +58,7 @@ class SimCore {
   void send_reliably(NodeId from, NodeId to_node, uint64_t to, Arrival arrival);
   // The same, but lost with the given probability, and never during a cut. Perhaps twice.
   void send_unreliably(NodeId from, NodeId to_node, uint64_t to, const Arrival& arrival);
+  bool draw_mark() { return options_.faults.mark > 0 && random_.chance(options_.faults.mark); }
   bool draw_duplicate() { return random_.chance(options_.faults.duplicate); }
 
   void cut(NodeId a, NodeId b);

@@ -33,10 +33,13 @@ class SimWire final : public Wire, public SimEndpoint {
     const uint64_t to_id = reader.number<uint64_t>();
     auto packet = std::make_shared<std::vector<std::byte>>(
         room_.begin(), room_.begin() + static_cast<long>(bytes));
-    core_.send_unreliably(node(), to_node, to_id, [from = address_, packet](SimEndpoint& endpoint) {
-      // An address made up by a hostile peer may name an endpoint that is no wire.
-      if (auto* const wire = dynamic_cast<SimWire*>(&endpoint)) wire->take(from, *packet);
-    });
+    core_.send_unreliably(
+        node(), to_node, to_id,
+        [from = address_, packet, is_marked = core_.draw_mark()](SimEndpoint& endpoint) {
+          // An address made up by a hostile peer may name an endpoint that is no wire.
+          if (auto* const wire = dynamic_cast<SimWire*>(&endpoint))
+            wire->take(from, *packet, is_marked);
+        });
   }
 
   void flush() override {}
@@ -48,7 +51,8 @@ class SimWire final : public Wire, public SimEndpoint {
       lent_.push_back(std::move(arrived_.front()));
       arrived_.pop_front();
     }
-    for (size_t i = 0; i < lent_.size(); ++i) packets[i] = {lent_[i].from, lent_[i].bytes};
+    for (size_t i = 0; i < lent_.size(); ++i)
+      packets[i] = {lent_[i].from, lent_[i].bytes, lent_[i].is_marked};
     return lent_.size();
   }
 
@@ -61,10 +65,12 @@ class SimWire final : public Wire, public SimEndpoint {
   struct Packet {
     WireAddress from;
     std::vector<std::byte> bytes;
+    bool is_marked = false;
   };
 
-  void take(const WireAddress& from, const std::vector<std::byte>& bytes) {
-    if (arrived_.size() < core_.options().wire_queue_packets) arrived_.push_back({from, bytes});
+  void take(const WireAddress& from, const std::vector<std::byte>& bytes, bool is_marked) {
+    if (arrived_.size() >= core_.options().wire_queue_packets) return;
+    arrived_.push_back({from, bytes, is_marked});
   }
 
   WireAddress address_;

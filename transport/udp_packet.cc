@@ -11,7 +11,8 @@
 // machine has. Sanitizers run before the choice between versions could be made.
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) && \
     defined(__GNUC__) && !defined(__clang__)
-#define PHUB_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
+#define PHUB_WIDE \
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
 #else
 #define PHUB_WIDE
 #endif
@@ -76,7 +77,7 @@ std::array<std::byte, 16> mapped(const std::byte* ipv4) {
 }
 
 std::optional<Ip> parse_ipv4(std::span<const std::byte> bytes, bool is_checked) {
-  if (bytes.size() < kIpv4Bytes || bytes[0] >> 4 != std::byte{4}) return std::nullopt;
+  if (bytes.size() < kIpv4Bytes || (bytes[0] >> 4) != std::byte{4}) return std::nullopt;
   const size_t head_bytes = 4 * static_cast<size_t>(bytes[0] & std::byte{0x0f});
   const size_t total_bytes = get16(&bytes[2]);
   if (head_bytes < kIpv4Bytes || total_bytes < head_bytes + kUdpBytes ||
@@ -96,7 +97,7 @@ std::optional<Ip> parse_ipv4(std::span<const std::byte> bytes, bool is_checked) 
 }
 
 std::optional<Ip> parse_ipv6(std::span<const std::byte> bytes) {
-  if (bytes.size() < kIpv6Bytes || bytes[0] >> 4 != std::byte{6}) return std::nullopt;
+  if (bytes.size() < kIpv6Bytes || (bytes[0] >> 4) != std::byte{6}) return std::nullopt;
   const size_t payload_bytes = get16(&bytes[4]);
   // Nobody of ours sends extension headers.
   if (payload_bytes < kUdpBytes || payload_bytes > bytes.size() - kIpv6Bytes ||

@@ -33,7 +33,7 @@ WireAddress to_address(const UdpPlace& place);
 std::string to_text(const UdpPlace& place);
 // "10.0.0.7", "fd00::7". Nothing: not an address.
 std::optional<std::array<std::byte, 16>> parse_ip(const std::string& text);
-// fe80:: and the MAC address, as RFC 4291 makes it.
+// fe80:: and the MAC address; not the kernel's for that address, which has ff:fe in its middle.
 std::array<std::byte, 16> link_local_ip(const std::array<std::byte, 6>& mac);
 
 constexpr size_t kEthernetBytes = 14;

@@ -70,8 +70,8 @@ std::array<std::byte, 16> link_local_ip(const std::array<std::byte, 6>& mac) {
   ip[8] = mac[0] ^ std::byte{0x02};
   ip[9] = mac[1];
   ip[10] = mac[2];
-  ip[11] = std::byte{0xff};
-  ip[12] = std::byte{0xfe};
+  ip[11] = std::byte{'P'};
+  ip[12] = std::byte{'H'};
   ip[13] = mac[3];
   ip[14] = mac[4];
   ip[15] = mac[5];

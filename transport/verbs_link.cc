@@ -32,7 +32,10 @@ Status VerbsLink::prepare(std::span<const std::unique_ptr<VerbsRail>> rails,
   PHUB_TRY_ASSIGN(area_, arrange_slots(setup_.options.slots, memory));
   for (uint32_t rail = 0; rail < setup_.rail_count; ++rail) {
     rails_.push_back(rails[rail % rails.size()].get());
-    PHUB_TRY_ASSIGN(VerbsDomain* const domain, rails_.back()->join_domain(setup_.options.domain));
+    // Without windows only a domain of its own keeps the ranks of one job apart.
+    const bool has_own = setup_.is_acceptor && !uses_windows();
+    PHUB_TRY_ASSIGN(VerbsDomain* const domain,
+                    rails_.back()->join_domain(has_own ? setup_.cookie : setup_.options.domain));
     domains_.push_back(domain);
     PHUB_TRY(prepare_rail(rail, numbers));
   }

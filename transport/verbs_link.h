@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "transport/verbs_farewell.h"
@@ -81,13 +82,17 @@ class VerbsLink {
   void on_letter(const VerbsLetter& letter);
   // The port went down, or its addresses may be others.
   void on_port_down(const VerbsRail& rail);
-  void on_port_change(const VerbsRail& rail);
+  void on_port_change(const VerbsRail& rail, bool has_moved);
   // A queue pair of ours in error, by the device's word: by a broken rule or not.
   void on_offence(uint32_t queue_pair, const char* offence);
 
   // What is due by `now`; when to come again.
   Instant run_timers(Instant now);
+  // Once: something has happened for which run_timers() should come at once.
+  bool take_hurry() { return std::exchange(is_hurried_, false); }
   bool is_in_trouble() const { return trouble_count_ > 0; }
+  // What waits for a queue pair that is down goes by others.
+  void make_detours();
 
   // The other end is told. What goes on telling it.
   std::unique_ptr<VerbsFarewell> say_goodbye();
@@ -158,6 +163,7 @@ class VerbsLink {
   std::vector<Lane> lanes_;  // rail * queue_pairs + number
   std::vector<VerbsPlace>* numbers_ = nullptr;
   uint32_t trouble_count_ = 0;  // Lanes that are not up.
+  bool is_hurried_ = false;
 };
 
 }  // namespace phub::transport

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "transport/verbs.h"
+#include "transport/verbs_path.h"
 
 namespace phub::transport {
 
@@ -12,7 +13,7 @@ size_t VerbsFabric::put(std::span<const Put> puts) {
     if (i + 1 < taken && puts[i + 1].link == puts[i].link) continue;
     VerbsLink& link = at(puts[i].link);
     link.flush();
-    if (link.is_in_trouble()) timers_at_ = {0};
+    if (link.take_hurry()) timers_at_ = {0};
   }
   return taken;
 }
@@ -44,7 +45,7 @@ size_t VerbsFabric::deal_with_taken(VerbsRail& rail, std::span<Event> events) {
     const VerbsPlace place = numbers_[touched[i]];
     if (place.link == nullptr) continue;
     place.link->after_batch(place.lane);
-    if (!place.link->is_live() || place.link->is_in_trouble()) timers_at_ = {0};
+    if (place.link->take_hurry()) timers_at_ = {0};
   }
   return filled;
 }
@@ -78,6 +79,7 @@ size_t VerbsFabric::poll(Instant now, std::span<Event> events) {
     if (link == nullptr) continue;
     if (link->is_live()) {
       filled += link->report(events.subspan(filled));
+      if (link->is_in_trouble()) link->make_detours();
     } else if (link->take_loss()) {
       events[filled++] = {.kind = EventKind::lost, .link = link->id()};
     }
@@ -86,9 +88,11 @@ size_t VerbsFabric::poll(Instant now, std::span<Event> events) {
 }
 
 void VerbsFabric::deliver(const VerbsLetter& letter) {
-  timers_at_ = {0};
   for (const std::unique_ptr<VerbsLink>& link : links_) {
-    if (link != nullptr && link->cookie() == letter.cookie) return link->on_letter(letter);
+    if (link == nullptr || link->cookie() != letter.cookie) continue;
+    link->on_letter(letter);
+    if (link->take_hurry()) timers_at_ = {0};
+    return;
   }
   if (letter.kind == VerbsLetter::Kind::goodbye) return;
   for (const std::unique_ptr<VerbsFarewell>& farewell : farewells_) {
@@ -106,12 +110,17 @@ void VerbsFabric::take_async_events(VerbsRail& rail) {
     const bool is_down = type == IBV_EVENT_PORT_ERR || type == IBV_EVENT_DEVICE_FATAL;
     const bool is_change = type == IBV_EVENT_PORT_ACTIVE || type == IBV_EVENT_GID_CHANGE ||
                            type == IBV_EVENT_LID_CHANGE || type == IBV_EVENT_PKEY_CHANGE;
-    if (is_change) (void)rail.refresh();
+    const VerbsAddress before = address_of(rail.device());
+    const uint32_t index_before = rail.device().gid.entry.index;
+    const bool has_moved =
+        is_change && rail.refresh().ok() &&
+        (rail.device().gid.entry.index != index_before ||
+         rail.device().gid.entry.gid != before.gid || rail.device().lid != before.lid);
     for (const std::unique_ptr<VerbsLink>& link : links_) {
       if (link == nullptr || !link->is_live()) continue;
       if (is_queue_pair) link->on_offence(queue_pair, "wrote where it must not");
       if (is_down) link->on_port_down(rail);
-      if (is_change) link->on_port_change(rail);
+      if (is_change) link->on_port_change(rail, has_moved);
     }
   }
 }

@@ -47,6 +47,7 @@ void VerbsLink::restart(uint32_t index, uint32_t incarnation, std::string why) {
     lane.failure = std::move(why);
     lane.broken_at = {0};
   }
+  is_hurried_ = true;
   lane.incarnation = incarnation;
   lane.phase = lane.peer_phase = Phase::waiting;
   lane.is_settled = false;
@@ -175,7 +176,6 @@ void VerbsLink::write_by_next_path(uint32_t index) {
         turn % 2 == 0 || count == 1 ? lane.rail : (lane.rail + 1 + turn / 2 % (count - 1)) % count);
 }
 
-// What waits for a lane that is down takes another that is up.
 void VerbsLink::make_detour(uint32_t index) {
   Lane& lane = lanes_[index];
   VerbsPutRing& from = lane.queue->ring();
@@ -188,6 +188,12 @@ void VerbsLink::make_detour(uint32_t index) {
     rails_[lane.rail]->counters().detours.add(1);
   }
   lanes_[way].queue->flush();
+}
+
+void VerbsLink::make_detours() {
+  for (uint32_t i = 0; i < lanes_.size(); ++i) {
+    if (lanes_[i].phase != Phase::up && lanes_[i].queue->ring().waiting() > 0) make_detour(i);
+  }
 }
 
 void VerbsLink::check_patience(uint32_t index, Instant now) {
@@ -221,7 +227,6 @@ Instant VerbsLink::run_timers(Instant now) {
       continue;
     }
     check_patience(i, now);
-    make_detour(i);
     if (!lane.is_stopping && now >= lane.letter_at) {
       if (!lane.queue->is_made() && lane.incarnation > 0) remake(i);
       write_by_next_path(i);
@@ -241,9 +246,11 @@ void VerbsLink::on_port_down(const VerbsRail& rail) {
   }
 }
 
-void VerbsLink::on_port_change(const VerbsRail& rail) {
+// Ways are kept unless the own address has moved: finding one takes long on a port that has only
+// just come up.
+void VerbsLink::on_port_change(const VerbsRail& rail, bool has_moved) {
   if (state_ != State::live) return;
-  for (uint32_t i = 0; i < rails_.size(); ++i) {
+  for (uint32_t i = 0; i < rails_.size() && has_moved; ++i) {
     if (rails_[i] == &rail) (void)open_mailbox(i, peer_.rails[i].address);
   }
   for (Lane& lane : lanes_) lane.letter_at = {0};

@@ -42,12 +42,14 @@ Result<std::vector<ChosenAddress>> choose_all(const std::string& list, base::Ins
 }
 
 // The fabric that leads to the hub: memory that hubs read in place must be of one fabric, so all
-// hubs of this machine share it; a fabric over a network knows its hub's host.
+// hubs of this machine share it; DPDK's devices have one owner; a fabric over another network knows
+// its hub's host.
 Result<uint32_t> fabric_for(const exchange::Address& address, const TlsOfHub& tls,
                             const config::DeviceOptions& devices, OpenedHubs& opened) {
   for (uint32_t i = 0; i < opened.fabrics.size(); ++i) {
     const transport::Fabric& fabric = *opened.fabrics[i];
-    if (fabric.name() == address.fabric && fabric.traits().by_reference) return i;
+    const bool serves_all = fabric.traits().by_reference || fabric.name() == "dpdk";
+    if (fabric.name() == address.fabric && serves_all) return i;
   }
   transport::FabricOptions options;
   options.tcp.hub_host = address.host_port.host;

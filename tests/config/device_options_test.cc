@@ -6,6 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <sstream>
+
 namespace phub::config {
 namespace {
 
@@ -103,6 +106,18 @@ TEST(DeviceOptionsTest, WrongValuesAreRefusedWithAReason) {
                   .status()
                   .message(),
               HasSubstr("dpdk_devices has 2 and dpdk_addresses 1 entries"));
+}
+
+TEST(DeviceOptionsTest, TheManualOfEachNetworkHasEveryOptionWithItsDefault) {
+  for (const DeviceOption& option : device_options()) {
+    const bool is_rdma = option.name.starts_with("rdma_");
+    std::ostringstream manual;
+    manual << std::ifstream(std::string(PHUB_DOCS) + (is_rdma ? "/rdma.md" : "/dpdk.md")).rdbuf();
+    const std::string fallback =
+        option.fallback == "none" ? "none" : "`" + std::string(option.fallback) + "`";
+    EXPECT_THAT(manual.str(),
+                HasSubstr("\n| `" + std::string(option.name) + "` | " + fallback + " | "));
+  }
 }
 
 TEST(DeviceOptionsTest, WorkersReadTheSameNamesInCapitals) {

@@ -33,9 +33,10 @@ TEST(CaseTest, ListsAreCombined) {
 }
 
 TEST(CaseTest, AWorkerReadsBackTheSameCase) {
-  const auto cases =
-      parse({"--model", "resnet18", "--workers", "3", "--chunk-bytes", "4KiB", "--dtype", "fp16",
-             "--optimizer", "momentum", "--stores", "ordinary", "--op", "mean"});
+  const auto cases = parse(
+      {"--model", "resnet18",    "--workers",     "3",        "--chunk-bytes", "4KiB", "--dtype",
+       "fp16",    "--optimizer", "momentum",      "--stores", "ordinary",      "--op", "mean",
+       "--rails", "2",           "--queue-pairs", "3",        "--frame-bytes", "1500"});
   ASSERT_TRUE(cases.ok()) << cases.status().message();
   const auto again = parse(to_words(cases->front()));
   ASSERT_TRUE(again.ok()) << again.status().message();
@@ -43,6 +44,14 @@ TEST(CaseTest, AWorkerReadsBackTheSameCase) {
   EXPECT_EQ(again->front().chunk_elements(), 2048u);
   EXPECT_EQ(again->front().optimizer.kind, OptimizerKind::momentum);
   EXPECT_EQ(again->front().shards, cases->front().shards);
+}
+
+TEST(CaseTest, AllFabricsAreThoseThatWorkHere) {
+  const auto cases = parse({"--size", "4KiB", "--fabric", "all"});
+  ASSERT_TRUE(cases.ok()) << cases.status().message();
+  std::vector<std::string> fabrics;
+  for (const Case& one : *cases) fabrics.push_back(one.fabric);
+  EXPECT_THAT(fabrics, testing::IsSupersetOf({"shm", "tcp", "tls"}));
 }
 
 TEST(CaseTest, ImpossibleCasesAreRefusedByName) {
@@ -57,6 +66,8 @@ TEST(CaseTest, ImpossibleCasesAreRefusedByName) {
       {{"--size", "4KiB", "--chunk-bytes", "100"}, "--chunk-bytes = 100"},
       {{"--size", "4KiB", "--chunk-bytes", "64MiB"}, "--chunk-bytes"},
       {{"--size", "4KiB", "--op", "product", "--workers", "9"}, "at most 8 workers"},
+      {{"--size", "4KiB", "--fabric", "pigeon"}, "--fabric = pigeon"},
+      {{"--size", "4KiB", "--rails", "0"}, "rails"},
       {{"--size", "4KiB", "--stores", "warm"}, "--stores = warm"},
       {{"--size", "4KiB", "--fabric", "smoke"}, "--fabric = smoke"},
       {{"--size", "4KiB", "--workers", ""}, "empty"},

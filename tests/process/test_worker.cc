@@ -1,11 +1,13 @@
 // A worker process for the tests of failures: joins, exchanges round after round, and says on
-// stdout what happens to it, one line each. TLS as PHUB_TLS_CA, PHUB_TLS_CERT, PHUB_TLS_KEY say.
+// stdout what happens to it, one line each. TLS and devices as PHUB_TLS_CA, PHUB_DPDK_EAL, ... say.
 //
 //   test_worker HUB JOB RANK SIZE [SECRET [ADAM_ELEMENTS]]
 //
 // Lines: "joined", "round N" after every tenth round, "error CODE: MESSAGE" and exit status 3.
+// Every rank pushes ones, so each sum must be SIZE.
 #include <phub/worker.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -19,6 +21,11 @@ int report(const phub::Status& status) {
   return 3;
 }
 
+bool is_all(const std::vector<float>& values, uint32_t wanted) {
+  return std::all_of(values.begin(), values.end(),
+                     [wanted](float value) { return value == static_cast<float>(wanted); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -29,13 +36,12 @@ int main(int argc, char** argv) {
   options.job.secret = argc > 5 ? argv[5] : "test secret";
   options.rank = phub::Rank{static_cast<uint16_t>(std::atoi(argv[3]))};
   options.job.rank_count = static_cast<uint32_t>(std::atoi(argv[4]));
-  const auto file = [](const char* name) {
-    const char* const path = std::getenv(name);
-    return std::string(path == nullptr ? "" : path);
-  };
-  options.tls_ca = file("PHUB_TLS_CA");
-  options.tls_cert = file("PHUB_TLS_CERT");
-  options.tls_key = file("PHUB_TLS_KEY");
+  const phub::Result<phub::WorkerOptions> given = phub::WorkerOptions::from_environment();
+  if (!given.ok()) return report(given.status());
+  options.tls_ca = given->tls_ca;
+  options.tls_cert = given->tls_cert;
+  options.tls_key = given->tls_key;
+  options.network = given->network;
   options.join_timeout = std::chrono::seconds(30);
   options.wait_timeout = std::chrono::seconds(30);
   phub::Result<phub::Worker> worker = phub::Worker::connect(options);
@@ -53,15 +59,23 @@ int main(int argc, char** argv) {
   if (!tensors.ok()) return report(tensors.status());
   std::puts("joined");
   std::fflush(stdout);
-  std::vector<float> gradient(specs[0].count, 1.0f);
+  std::vector<std::vector<float>> gradients;
+  for (const phub::TensorSpec& spec : specs) gradients.emplace_back(spec.count, 1.0f);
+  const bool is_summed = argc <= 6;
   for (int round = 1;; ++round) {
-    for (const phub::TensorId tensor : *tensors) {
-      const auto operation = worker->push_pull(tensor, gradient.data(), gradient.data());
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      float* const data = gradients[i].data();
+      const auto operation = worker->push_pull((*tensors)[i], data, data);
       if (!operation.ok()) return report(operation.status());
     }
     const phub::Status done = worker->wait_all();
     if (!done.ok()) return report(done);
-    std::fill(gradient.begin(), gradient.end(), 1.0f);
+    for (std::vector<float>& gradient : gradients) {
+      if (is_summed && !is_all(gradient, options.job.rank_count)) {
+        return report({phub::Code::internal, "a sum is wrong"});
+      }
+      std::fill(gradient.begin(), gradient.end(), 1.0f);
+    }
     if (round % 10 == 0) {
       std::printf("round %d\n", round);
       std::fflush(stdout);

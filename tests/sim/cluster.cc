@@ -67,7 +67,7 @@ void Cluster::start_hub(uint32_t index) {
   std::vector<hub::Shard*> shards;
   hub::ControlOptions control;
   control.name = "simulated hub " + std::to_string(index);
-  control.fabric_names = {options_.over_datagram ? "datagram" : "sim"};
+  control.fabric_names = {options_.over_datagram ? "sim-wire" : "sim"};
   for (uint32_t i = 0; i < options_.shard_count; ++i) {
     std::vector<std::unique_ptr<transport::Fabric>> fabrics;
     fabrics.push_back(make_fabric(NodeId{index}));

@@ -163,6 +163,10 @@ TEST_P(FabricConformance, WantedCountOfArrivalsWakes) {
 TEST_P(FabricConformance, DataPathAllocatesNothing) {
   if (pair_->allocates_on_data_path()) GTEST_SKIP() << "because this fabric is simulated";
   const Joined link = join(0, {.slot_count = 8, .slot_bytes = 4096, .puts_max = 8});
+  put(make_put(*link.worker, 0, 1, 64), *link.worker);  // The link is up.
+  expect_arrival(*link.hub, 1, 64);
+  put(make_put(*link.hub, 0, 2, 64), *link.hub);
+  expect_arrival(*link.worker, 2, 64);
   std::array<Event, 8> events;
   uint32_t arrived = 0, sent = 0, taken = 0;
   const auto move = [&](Fabric& fabric) {

@@ -201,6 +201,7 @@ TEST(DatagramTest, EveryPutArrivesOnceAndWholeWhateverTheWireDoes) {
     Cluster cluster(seed,
                     {.loss = 0.05 * static_cast<double>(seed % 7),
                      .duplicate = 0.1 * static_cast<double>(seed % 4),
+                     .mark = 0.2 * static_cast<double>(seed % 3),
                      .delay_ns_min = 1'000,
                      .delay_ns_max = 1'000 + seed % 5 * 20'000},
                     4);

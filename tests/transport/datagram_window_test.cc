@@ -32,13 +32,16 @@ class DatagramReceiverTest : public testing::Test {
                       {memory_.data() + 2 * kSlotBytes, kSlotBytes}}) {}
 
   Verdict take(uint64_t number, std::vector<Fragment> fragments) {
-    return receiver_.on_data(
-        number, body(std::move(fragments)),
-        [this](const DatagramReceiver::Arrived& arrival) { arrived_.push_back(arrival.message); });
+    return receiver_.on_data(number, body(std::move(fragments)),
+                             [this](const DatagramReceiver::Arrived& arrival) {
+                               arrived_.push_back(arrival.message);
+                               if (arrival.bytes > 0) held_.emplace_back(arrival);
+                             });
   }
   std::vector<std::byte> memory_;  // A guard, then two slots.
   DatagramReceiver receiver_;
   std::vector<uint64_t> arrived_;
+  std::vector<DatagramReceiver::Arrived> held_;  // Those with bytes.
 };
 
 const std::vector<std::byte> kOnes(50, std::byte{1});
@@ -57,7 +60,7 @@ TEST_F(DatagramReceiverTest, PiecesInAnyOrderMakeOneArrival) {
 
 TEST_F(DatagramReceiverTest, LateCopyNeverTouchesTheSlot) {
   EXPECT_EQ(take(0, {{0, 0, 7, 50, 0, kOnes}}), Verdict::taken);
-  EXPECT_TRUE(receiver_.release(0));
+  EXPECT_TRUE(receiver_.release(0, 0));
   memory_[kSlotBytes] = std::byte{9};  // The owner uses the memory for something else.
   EXPECT_EQ(take(0, {{0, 0, 7, 50, 0, kOnes}}), Verdict::duplicate);
   EXPECT_EQ(memory_[kSlotBytes], std::byte{9});
@@ -70,7 +73,7 @@ TEST_F(DatagramReceiverTest, SlotInUseDelaysTheNextPutUntilTheRelease) {
   EXPECT_EQ(take(1, {{1, 0, 8, 50, 0, kTwos}}), Verdict::waiting);
   EXPECT_EQ(memory_[kSlotBytes], std::byte{1});
   EXPECT_EQ(take(2, {{2, 0, 9, 0, 0, {}}}), Verdict::taken) << "a bare tag writes nothing";
-  EXPECT_TRUE(receiver_.release(0));
+  EXPECT_TRUE(receiver_.release(0, 0));
   EXPECT_EQ(take(1, {{1, 0, 8, 50, 0, kTwos}}), Verdict::taken);
   EXPECT_EQ(memory_[kSlotBytes], std::byte{2});
   EXPECT_EQ(arrived_, (std::vector<uint64_t>{0, 2, 1}));
@@ -95,20 +98,32 @@ TEST_F(DatagramReceiverTest, RoomIsAnnouncedAndNeverOverrun) {
   EXPECT_EQ(limit, 8u) << "twice the puts at once";
   for (uint64_t i = 0; i < limit; ++i) EXPECT_EQ(take(i, {{i, 0, 0, 0, 0, {}}}), Verdict::taken);
   EXPECT_EQ(take(limit, {{limit, 0, 0, 0, 0, {}}}), Verdict::waiting);
-  EXPECT_TRUE(receiver_.release(3));
-  EXPECT_EQ(receiver_.ack().message_limit, 8u) << "the first is still held";
-  EXPECT_TRUE(receiver_.release(0));
+  receiver_.on_polled(0);
   EXPECT_EQ(receiver_.ack().message_limit, 9u);
-  EXPECT_FALSE(receiver_.release(0)) << "once only";
-  EXPECT_FALSE(receiver_.release(77));
   EXPECT_EQ(take(limit, {{limit, 0, 0, 0, 0, {}}}), Verdict::taken);
+}
+
+TEST_F(DatagramReceiverTest, AHeldArrivalHoldsUpNothingButItsSlot) {
+  EXPECT_EQ(take(0, {{0, 1, 7, 50, 0, kOnes}}), Verdict::taken);
+  receiver_.on_polled(0);
+  for (uint64_t i = 1; i < 1000; ++i) {
+    ASSERT_EQ(take(i, {{i, 0, 7, 50, 0, kOnes}}), Verdict::taken) << i;
+    receiver_.on_polled(static_cast<uint32_t>(i));
+    ASSERT_TRUE(receiver_.release(0, static_cast<uint32_t>(i)));
+  }
+  EXPECT_EQ(take(1000, {{1000, 1, 7, 50, 0, kOnes}}), Verdict::waiting) << "its slot is in use";
+  EXPECT_TRUE(receiver_.release(1, 0));
+  EXPECT_FALSE(receiver_.release(1, 0)) << "once only";
+  EXPECT_FALSE(receiver_.release(77, 0));
+  EXPECT_EQ(take(1000, {{1000, 1, 7, 50, 0, kOnes}}), Verdict::taken);
 }
 
 TEST_F(DatagramReceiverTest, HostileSenderWritesNowhereElse) {
   base::Random random(31);
+  size_t polled = 0;
   for (int i = 0; i < 50'000; ++i) {
     std::vector<Fragment> fragments;
-    uint64_t message = random.below(12);
+    uint64_t message = arrived_.size() + random.below(12);
     const std::vector<std::byte> bytes(random.below(110), std::byte{0xee});
     for (uint64_t k = random.below(3); k < 3; ++k) {
       const auto length = static_cast<uint32_t>(bytes.size());
@@ -120,7 +135,14 @@ TEST_F(DatagramReceiverTest, HostileSenderWritesNowhereElse) {
       message += 1 + random.below(3);
     }
     take(random.below(300), fragments);
-    if (i % 8 == 0) receiver_.release(random.below(20));
+    for (; polled < arrived_.size(); ++polled) {
+      receiver_.on_polled(static_cast<uint32_t>(arrived_[polled]));
+    }
+    if (i % 8 == 0 && !held_.empty()) {
+      EXPECT_TRUE(
+          receiver_.release(held_.back().slot, static_cast<uint32_t>(held_.back().message)));
+      held_.pop_back();
+    }
     ASSERT_EQ(memory_[kSlotBytes - 1], std::byte{0});
   }
   const std::set<uint64_t> unique(arrived_.begin(), arrived_.end());
@@ -149,9 +171,11 @@ class DatagramSenderTest : public testing::Test {
     sender_.stamp(now);
     return numbers;
   }
-  bool ack(uint64_t next, Instant now, std::array<uint64_t, 4> received = {}) {
-    return sender_.on_ack({.next = next, .message_limit = 1000, .received = received}, now,
-                          [this](uint64_t cookie) { finished_.push_back(cookie); });
+  bool ack(uint64_t next, Instant now, std::array<uint64_t, 4> received = {},
+           bool is_marked = false) {
+    const Ack news{
+        .next = next, .message_limit = 1000, .is_marked = is_marked, .received = received};
+    return sender_.on_ack(news, now, [this](uint64_t cookie) { finished_.push_back(cookie); });
   }
   std::vector<std::byte> data_;
   DatagramSender sender_;
@@ -231,6 +255,17 @@ TEST_F(DatagramSenderTest, OvertakenPacketIsRepeatedWithoutATimer) {
   EXPECT_TRUE(send({1000}).empty()) << "ten may overtake";
   EXPECT_TRUE(ack(0, {2000}, {0xffe}));
   EXPECT_EQ(send({2000}), (std::vector<uint64_t>{0}));
+}
+
+TEST_F(DatagramSenderTest, MarkShrinksTheWindowOncePerRoundTrip) {
+  for (uint32_t slot = 0; slot < 8; ++slot) put(slot, 1000);
+  const uint32_t before = sender_.window_packets();
+  send({0});
+  EXPECT_TRUE(ack(4, {1000}, {}, true));
+  const uint32_t after = sender_.window_packets();
+  EXPECT_LT(after, before + 4) << "4 were acknowledged";
+  EXPECT_TRUE(ack(5, {2000}, {}, true));
+  EXPECT_GE(sender_.window_packets(), after) << "the news of the same round trip";
 }
 
 TEST(CongestionWindowTest, GrowsByOneARoundTripAndHalvesOncePerLossOfAWindow) {

@@ -1,70 +1,24 @@
 // Goal: the dpdk fabric keeps the contract over every kind of device that needs no NIC.
-// Method: hub and workers in one process, one device of the hub's for each worker: rings, memif
-// (each end believes in its own spelling of the socket's path, so that one process may have both),
-// and af_packet on veth pairs.
-#include <rte_eth_ring.h>
-#include <rte_ring.h>
+// Method: hub and workers in one process and one thread, one device of the hub's for each worker:
+// rings, memif, af_packet on veth pairs; over IPv4 and IPv6; and with losses, repeats and
+// reordering on top.
 #include <sched.h>
-#include <unistd.h>
 
-#include "base/check.h"
 #include "tests/transport/conformance.h"
+#include "tests/transport/dpdk_support.h"
+#include "tests/transport/lossy_wire.h"
 #include "transport/datagram.h"
-#include "transport/dpdk/dpdk_wire.h"
-#include "transport/dpdk/eal.h"
 
 namespace phub::transport {
 namespace {
 
-// The devices of one hub and its workers, which the tests use one after the other.
-struct Devices {
-  std::vector<std::string> hub;
-  std::vector<std::string> workers;
-};
-
-const std::vector<std::string> kEal = {"--no-huge", "--no-pci"};
-
-Devices make_rings() {
-  PHUB_CHECK(dpdk::start_eal(kEal).ok());
-  Devices devices;
-  for (size_t i = 0; i < kConnectorCount; ++i) {
-    const std::string number = std::to_string(i);
-    rte_ring* up =
-        ::rte_ring_create(("up" + number).c_str(), 1024, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
-    rte_ring* down =
-        ::rte_ring_create(("down" + number).c_str(), 1024, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
-    PHUB_CHECK(up != nullptr && down != nullptr);
-    PHUB_CHECK(::rte_eth_from_rings(("hub" + number).c_str(), &up, 1, &down, 1, 0) >= 0);
-    PHUB_CHECK(::rte_eth_from_rings(("worker" + number).c_str(), &down, 1, &up, 1, 0) >= 0);
-    devices.hub.push_back("net_ring_hub" + number);
-    devices.workers.push_back("net_ring_worker" + number);
-  }
-  return devices;
-}
-
-Devices make_memifs() {
-  const std::string folder = "/tmp/phub-memif-" + std::to_string(::getpid());
-  const auto memif = [](int number, const std::string& role, const std::string& socket) {
-    return "net_memif" + std::to_string(number) + ",role=" + role +
-           ",id=0,socket-abstract=no,bsize=2048,socket=" + socket;
-  };
-  Devices devices;
-  for (int i = 0; i < static_cast<int>(kConnectorCount); ++i) {
-    const std::string socket = folder + "-" + std::to_string(i);
-    ::unlink(socket.c_str());
-    devices.hub.push_back(memif(i, "server", socket));
-    devices.workers.push_back(memif(100 + i, "client", "/" + socket));
-  }
-  return devices;
-}
-
 class DpdkPair final : public FabricPair {
  public:
-  DpdkPair(const Devices& devices, const std::string& hub_ip, const std::string& worker_ip)
-      : acceptor_(make(devices.hub, hub_ip, 0, 1)) {
+  DpdkPair(const dpdk::Devices& devices, bool is_ipv4, bool is_lossy) : is_lossy_(is_lossy) {
+    acceptor_ = make(devices.hub, is_ipv4 ? "10.0.0.1" : "", 1);
     for (size_t i = 0; i < kConnectorCount; ++i) {
-      const std::string ip = worker_ip.empty() ? "" : worker_ip + std::to_string(i + 2);
-      connectors_.push_back(make({devices.workers[i]}, ip, 0, 0));
+      const std::string ip = is_ipv4 ? "10.0.0." + std::to_string(i + 2) : "";
+      connectors_.push_back(make({devices.workers[i]}, ip, 0));
     }
   }
   Fabric& acceptor() override { return *acceptor_; }
@@ -72,32 +26,37 @@ class DpdkPair final : public FabricPair {
   void settle() override { ::sched_yield(); }
   Instant now() override { return base::now(); }
   bool wakes_by_timer() const override { return true; }
+  bool allocates_on_data_path() const override { return is_lossy_; }  // Losing is the test's.
 
  private:
-  static std::unique_ptr<Fabric> make(const std::vector<std::string>& devices,
-                                      const std::string& ip, uint32_t shard, uint32_t count) {
-    config::DpdkOptions options{.eal = kEal, .devices = devices};
-    if (!ip.empty()) options.addresses = {ip};
-    auto wire = dpdk::DpdkWire::make(options, shard, count);
-    if (!wire.ok()) ADD_FAILURE() << wire.status().message();
-    return std::make_unique<DatagramFabric>(std::move(wire).value(), DatagramOptions());
+  std::unique_ptr<Fabric> make(const std::vector<std::string>& devices, const std::string& ip,
+                               uint32_t shard_count) {
+    std::unique_ptr<Wire> wire = dpdk::make_test_wire(devices, ip, 0, shard_count);
+    if (is_lossy_) {
+      wire = std::make_unique<LossyWire>(std::move(wire), 7 + connectors_.size(),
+                                         WireFaults{0.1, 0.1, 0.1});
+    }
+    return std::make_unique<DatagramFabric>(std::move(wire),
+                                            DatagramOptions{.keepalive_ns = 10'000'000});
   }
 
+  bool is_lossy_;
   std::unique_ptr<Fabric> acceptor_;
   std::vector<std::unique_ptr<Fabric>> connectors_;
 };
 
-auto over(Devices (*make)(), const std::string& hub_ip = "", const std::string& worker_ip = "") {
-  return [=] {
-    static const Devices rings = make_rings();
-    static const Devices memifs = make_memifs();
-    return std::make_unique<DpdkPair>(make == make_rings ? rings : memifs, hub_ip, worker_ip);
-  };
+auto over(const dpdk::Devices& (*devices)(), bool is_ipv4, bool is_lossy = false) {
+  return [=] { return std::make_unique<DpdkPair>(devices(), is_ipv4, is_lossy); };
 }
 
-INSTANTIATE_FABRIC_CONFORMANCE(dpdk_ring, over(make_rings), "");
-INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv4, over(make_memifs, "10.0.0.1", "10.0.0."), "");
-INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv6, over(make_memifs), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_ring, over(dpdk::ring_devices, false), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv4, over(dpdk::memif_devices, true), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv6, over(dpdk::memif_devices, false), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_lossy, over(dpdk::memif_devices, true, true), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_af_packet, over(dpdk::packet_devices, true),
+                               dpdk::why_no_packet_devices());
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_af_packet_jumbo, over(dpdk::jumbo_packet_devices, false),
+                               dpdk::why_no_packet_devices());
 
 }  // namespace
 }  // namespace phub::transport

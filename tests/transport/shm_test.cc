@@ -176,7 +176,7 @@ TEST(ShmTest, UnknownSchemeIsAnsweredWithTheKnownOnes) {
   ASSERT_FALSE(fabric.ok());
   EXPECT_EQ(fabric.status().code(), Code::invalid_argument);
   EXPECT_EQ(fabric.status().message(),
-            "fabric \"carrier-pigeon\" is unknown; this build has: shm, tcp, tls");
+            "fabric \"carrier-pigeon\" is unknown; this build has: shm, tcp, tls, verbs, dpdk");
 }
 
 }  // namespace phub::transport

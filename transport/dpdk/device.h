@@ -15,8 +15,10 @@ namespace phub::transport::dpdk {
 class Device {
  public:
   // name: "net_memif0", "0000:3b:00.0", or what DPDK needs to make it: "net_memif0,role=client".
-  // not_found: DPDK has no such device. The wanted MTU counts bytes of IP packets; 0: the most.
+  // not_found: DPDK has no such device. The wanted MTU counts bytes of IP packets; 0: what
+  // the device is set to, which of virtual ones is the most.
   static Result<Device> find(const std::string& name, uint32_t mtu_wanted);
+  // Without those that the kernel drives, too: they must be named.
   static std::vector<std::string> all_names();
 
   Device(Device&& other) noexcept;
@@ -44,11 +46,12 @@ class Device {
   // With a queue pair per pool, which receives into it. mbufs: room for a frame of mtu().
   Status start(const std::vector<rte_mempool*>& pools);
   void stop();
-  // Packets to UDP port first_port + i go to queue i, where the device can do that.
-  void steer(uint16_t first_port);
+  // Packets to UDP port first_port + i go to queue i, where the device can do that. unavailable: it
+  // is shared with the kernel and cannot, so that nothing would come.
+  Status steer(uint16_t first_port, bool is_ipv4);
 
-  // Bytes of a pool's buffers, for frames of this MTU.
-  static uint16_t buffer_bytes(uint32_t mtu);
+  // Bytes that a pool's buffers must have.
+  uint16_t buffer_bytes() const { return buffer_bytes_; }
 
  private:
   Device() = default;
@@ -59,12 +62,15 @@ class Device {
   int socket_ = 0;
   std::array<std::byte, 6> mac_{};
   uint32_t mtu_ = 0;
+  uint16_t buffer_bytes_ = 0;
   bool is_paired_ = false;
   bool takes_all_queues_ = false;
   uint16_t queue_count_max_ = 0;
   uint16_t queue_count_ = 0;
   bool can_sum_ip_ = false;
   bool can_sum_udp_ = false;
+  bool is_virtual_ = false;
+  bool is_isolated_ = false;  // The kernel has it, too: only packets that are steered come.
 };
 
 }  // namespace phub::transport::dpdk

@@ -49,7 +49,8 @@ void DpdkWire::send(const WireAddress& address, size_t bytes) {
     last_to_ = to;
     last_device_ = lanes_of_.size() == 1 ? 0 : -1;
     for (const Route& route : routes_) {
-      if (route.mac == to.mac) last_device_ = static_cast<int>(route.device);
+      if (route.mac != to.mac || route.device == kUnheard) continue;
+      last_device_ = static_cast<int>(route.device);
     }
   }
   if (last_device_ < 0) return send_by_all(to, packet);
@@ -119,7 +120,9 @@ void DpdkWire::send_by_all(const UdpPlace& to, rte_mbuf* packet) {
 
 void DpdkWire::flush() {
   for (Lane& lane : lanes_) {
-    if (lane.count > 0) drain(lane);
+    if (lane.count == 0) continue;
+    drain(lane);
+    nap_ns_ = kNapMinNs;  // An answer comes soon.
   }
 }
 

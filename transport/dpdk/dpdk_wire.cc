@@ -13,7 +13,6 @@
 namespace phub::transport::dpdk {
 namespace {
 
-constexpr int64_t kNapMinNs = 50'000;
 constexpr int64_t kNapMaxNs = 1'000'000;
 constexpr size_t kRoutesMax = 4096;
 
@@ -43,17 +42,24 @@ DpdkWire::DpdkWire(std::shared_ptr<Station> station, uint32_t shard, base::Fd ti
       pool_(station_->send_pool(shard)),
       mailbox_(station_->mailbox(shard)),
       timer_(std::move(timer)),
-      nap_ns_(kNapMinNs) {
+      process_(::getpid()) {
   routes_.reserve(kRoutesMax);
   if (station_->is_started()) make_lanes();
 }
 
 DpdkWire::~DpdkWire() {
+  if (::getpid() != process_) return;  // Rings and pools are the parent's.
   flush();
   free_held();
   ::rte_pktmbuf_free_bulk(early_.data(), static_cast<unsigned>(early_count_));
   ::rte_pktmbuf_free_bulk(buffers_.data(), static_cast<unsigned>(buffer_count_));
   for (Lane& lane : lanes_) ::rte_pktmbuf_free_bulk(lane.waiting.data(), lane.count);
+  if (mailbox_ != nullptr) {
+    void* packet = nullptr;
+    while (::rte_ring_sc_dequeue(mailbox_, &packet) == 0) {
+      ::rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    }
+  }
   station_->leave(shard_);
 }
 
@@ -81,10 +87,26 @@ Status DpdkWire::prepare(const WireAddress& peer) {
   if (to.queue >= to.queue_count) {
     return Status(Code::invalid_argument, "dpdk: the peer's address is malformed");
   }
+  if ((static_cast<uint8_t>(to.mac[0]) & 1) != 0) {
+    return Status(Code::invalid_argument,
+                  "dpdk: " + to_text(to) + " is the address of a group, not of a peer");
+  }
+  expect(to.mac);
   if (!station_->is_worker()) return {};
   PHUB_TRY(station_->start(to.queue_count));
   if (lanes_.empty()) make_lanes();
   return {};
+}
+
+// By which device it is reached is learned from its packets.
+void DpdkWire::expect(const std::array<std::byte, 6>& mac) {
+  const auto known = std::find_if(routes_.begin(), routes_.end(),
+                                  [&mac](const Route& route) { return route.mac == mac; });
+  if (known != routes_.end()) return;
+  if (routes_.size() == kRoutesMax) routes_.erase(routes_.begin());  // The oldest.
+  routes_.push_back({mac, kUnheard});
+  last_from_ = {};
+  last_device_ = -1;
 }
 
 bool DpdkWire::arm() {

@@ -59,9 +59,11 @@ class DpdkWire final : public Wire {
     uint32_t count = 0;
     std::array<rte_mbuf*, kWaitingMax> waiting{};
   };
+  static constexpr int64_t kNapMinNs = 50'000;
+  static constexpr uint32_t kUnheard = UINT32_MAX;
   struct Route {
     std::array<std::byte, 6> mac{};
-    uint32_t device = 0;
+    uint32_t device = kUnheard;
   };
 
   DpdkWire(std::shared_ptr<Station> station, uint32_t shard, base::Fd timer);
@@ -77,6 +79,7 @@ class DpdkWire final : public Wire {
   size_t gather(std::span<rte_mbuf*> packets);
   bool accept(rte_mbuf* packet, WirePacket* accepted);
   bool hand_over(rte_mbuf* packet, uint32_t shard);
+  void expect(const std::array<std::byte, 6>& mac);
   void learn(const std::array<std::byte, 6>& mac, uint32_t device);
   void free_held();
 
@@ -102,7 +105,8 @@ class DpdkWire final : public Wire {
   size_t held_count_ = 0;
   std::array<rte_mbuf*, kBurst> early_{};  // Found by arm().
   size_t early_count_ = 0;
-  int64_t nap_ns_;
+  int64_t nap_ns_ = kNapMinNs;
+  const int process_;  // Who forks takes nothing of this along.
   DpdkCounters counters_;
 };
 

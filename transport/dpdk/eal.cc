@@ -24,6 +24,9 @@ std::mutex said_mutex;
 std::string said;
 
 ssize_t hear(void*, const char* text, size_t bytes) {
+  // What comes before DPDK aborts the process must be seen.
+  if (::rte_log_cur_msg_loglevel() <= static_cast<int>(RTE_LOG_CRIT))
+    (void)!::write(STDERR_FILENO, text, bytes);
   const std::scoped_lock lock(said_mutex);
   said.append(text, bytes);
   if (said.size() > kSaidBytesMax) said.erase(0, said.find('\n', said.size() - kSaidBytesMax) + 1);

@@ -20,6 +20,7 @@ struct Stored {
   uint32_t buffer_count = 0;
   uint16_t buffer_bytes = 0;
   int socket = 0;
+  bool has_cache = true;
   bool is_taken = false;
 };
 std::mutex mutex;
@@ -37,19 +38,20 @@ void give_back(rte_mempool* pool) {
 
 }  // namespace
 
-Result<Pool> take_pool(uint32_t buffer_count, uint16_t buffer_bytes, int socket) {
+Result<Pool> take_pool(uint32_t buffer_count, uint16_t buffer_bytes, int socket, bool has_cache) {
   const std::scoped_lock lock(mutex);
   for (Stored& stored : store()) {
     if (stored.is_taken || stored.buffer_count != buffer_count ||
-        stored.buffer_bytes != buffer_bytes || stored.socket != socket) {
+        stored.buffer_bytes != buffer_bytes || stored.socket != socket ||
+        stored.has_cache != has_cache) {
       continue;
     }
     stored.is_taken = true;
     return Pool(stored.pool, give_back);
   }
   const std::string name = "phub_pool_" + std::to_string(store().size());
-  rte_mempool* const pool =
-      ::rte_pktmbuf_pool_create(name.c_str(), buffer_count, kThreadCache, 0, buffer_bytes, socket);
+  rte_mempool* const pool = ::rte_pktmbuf_pool_create(
+      name.c_str(), buffer_count, has_cache ? kThreadCache : 0, 0, buffer_bytes, socket);
   if (pool == nullptr) {
     const size_t mib = (size_t{buffer_count} * (buffer_bytes + sizeof(rte_mbuf)) >> 20) + 1;
     return Status(Code::resource_exhausted,
@@ -57,7 +59,7 @@ Result<Pool> take_pool(uint32_t buffer_count, uint16_t buffer_bytes, int socket)
                       std::to_string(mib) + " MiB in all: " + ::rte_strerror(rte_errno) +
                       "; reserve more hugepages, or raise DPDK's argument -m with --no-huge");
   }
-  store().push_back({pool, buffer_count, buffer_bytes, socket, true});
+  store().push_back({pool, buffer_count, buffer_bytes, socket, has_cache, true});
   return Pool(pool, give_back);
 }
 

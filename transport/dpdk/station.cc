@@ -21,8 +21,8 @@ constexpr uint32_t kBuffersBase = 1024;
 constexpr uint32_t kBuffersPerDevice = 1024;
 
 std::recursive_mutex mutex;  // Recursive: a station that fails to come up goes under it.
-std::map<std::string, std::weak_ptr<Station>>& stations() {
-  static auto* const all = new std::map<std::string, std::weak_ptr<Station>>();
+std::map<std::string, std::shared_ptr<Station>>& stations() {
+  static auto* const all = new std::map<std::string, std::shared_ptr<Station>>();
   return *all;
 }
 std::set<std::string>& devices_in_use() {
@@ -52,15 +52,19 @@ Result<std::shared_ptr<Station>> Station::join(const config::DpdkOptions& option
                   "virtual device with DPDK's argument --vdev; DPDK says:\n" +
                       eal_says());
   }
-  std::shared_ptr<Station> station = stations()[key].lock();
-  if (station == nullptr) {
-    station.reset(new Station());
-    station->key_ = key;
-    PHUB_TRY(station->build(options, shard_count));
-    stations()[key] = station;
-  }
-  if (station->shard_count_ != shard_count || station->is_taken_[shard]) {
+  std::shared_ptr<Station>& station = stations()[key];
+  const bool is_alike = station != nullptr && station->shard_count_ == shard_count &&
+                        station->udp_port_ == options.udp_port &&
+                        station->mtu_wanted_ == options.mtu;
+  if (station != nullptr && (is_alike ? station->is_taken_[shard] : station->is_in_use())) {
     return Status(Code::already_exists, "dpdk: the devices " + key + " are in use in this process");
+  }
+  if (is_alike && !station->is_in_use()) PHUB_TRY(station->choose_address(options));
+  if (!is_alike) {
+    station.reset();
+    std::shared_ptr<Station> built(new Station());
+    PHUB_TRY(built->build(options, shard_count));
+    station = std::move(built);
   }
   station->is_taken_[shard] = true;
   return station;
@@ -88,6 +92,7 @@ Station::~Station() {
 
 Status Station::build(const config::DpdkOptions& options, uint32_t shard_count) {
   shard_count_ = shard_count;
+  mtu_wanted_ = options.mtu;
   udp_port_ = options.udp_port;
   is_taken_.resize(Station::shard_count());
   if (uint32_t{udp_port_} + Station::shard_count() > UINT16_MAX) {
@@ -127,11 +132,16 @@ Status Station::choose_address(const config::DpdkOptions& options) {
 }
 
 Status Station::make_pools() {
-  const uint16_t bytes = Device::buffer_bytes(mtu_);
+  uint16_t bytes = 0;
+  for (const Device& device : devices_) bytes = std::max(bytes, device.buffer_bytes());
   const uint32_t count = buffer_count(devices_.size());
   for (uint32_t shard = 0; shard < shard_count(); ++shard) {
-    PHUB_TRY_ASSIGN(Pool receive, take_pool(count, bytes, devices_.front().socket()));
-    PHUB_TRY_ASSIGN(Pool send, take_pool(count, bytes, devices_.front().socket()));
+    // Buffers that go over to other shards are freed by their threads, whose caches would keep
+    // them from the device that waits for them.
+    const bool has_cache = shard_count_ < 2;
+    const int socket = devices_.front().socket();
+    PHUB_TRY_ASSIGN(Pool receive, take_pool(count, bytes, socket, has_cache));
+    PHUB_TRY_ASSIGN(Pool send, take_pool(count, bytes, socket, true));
     receive_pools_.push_back(std::move(receive));
     send_pools_.push_back(std::move(send));
   }
@@ -155,9 +165,8 @@ Status Station::make_mailboxes() {
   return {};
 }
 
-bool Station::has_paired_device() const {
-  return std::any_of(devices_.begin(), devices_.end(),
-                     [](const Device& device) { return device.is_paired(); });
+bool Station::is_in_use() const {
+  return std::find(is_taken_.begin(), is_taken_.end(), true) != is_taken_.end();
 }
 
 Status Station::start(uint32_t queue_count) {
@@ -187,7 +196,7 @@ Status Station::start(uint32_t queue_count) {
       pools.push_back(receive_pools_[i % receive_pools_.size()].get());
     }
     PHUB_TRY(device.start(pools));
-    if (!is_worker()) device.steer(udp_port_);
+    PHUB_TRY(device.steer(udp_port_, UdpPlace{.ip = ip_}.is_ipv4()));
   }
   return {};
 }

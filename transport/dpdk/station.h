@@ -7,6 +7,9 @@
 //              shard 0   shard 1     each with its own pools; packets that a device brings to the
 //                                    wrong shard go over by a ring
 //
+// Devices stay started when their last wire goes, for the next one: starting takes long, and
+// memif's (DPDK 22.11) must not be stopped while its peer goes, too. They end with the process.
+//
 // Set-up only: what moves packets is dpdk_wire. join() may be called by any thread.
 #pragma once
 
@@ -45,8 +48,10 @@ class Station {
   UdpPlace place(uint32_t shard) const;
   uint32_t mtu() const { return mtu_; }  // Of the device that carries least.
   const std::vector<Device>& devices() const { return devices_; }
-  bool is_started() const { return devices_.front().queue_count() != 0; }
-  bool has_paired_device() const;
+  bool is_started() const {
+    return std::all_of(devices_.begin(), devices_.end(),
+                       [](const Device& device) { return device.queue_count() != 0; });
+  }
 
   // Starts devices with at least as many queue pairs. invalid_argument: they have not as many, or
   // were started with fewer.
@@ -61,14 +66,15 @@ class Station {
 
  private:
   Station() = default;
+  bool is_in_use() const;
   Status build(const config::DpdkOptions& options, uint32_t shard_count);
   Status choose_address(const config::DpdkOptions& options);
   Status make_pools();
   Status make_mailboxes();
 
-  std::string key_;
   uint32_t shard_count_ = 0;
   uint16_t udp_port_ = 0;
+  uint32_t mtu_wanted_ = 0;
   uint32_t mtu_ = 0;
   std::array<std::byte, 16> ip_{};
   std::vector<Pool> receive_pools_;  // Before the devices, which receive into them.
