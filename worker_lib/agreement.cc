@@ -113,6 +113,7 @@ void Client::on_offer(uint32_t index, exchange::Offer& offer, std::vector<base::
   if (state_ == State::leaving || !suspicion_.ok()) return;
   if (const Status checked = check_offer(hub, offer); !checked.ok()) return fail(checked);
   hub.has_offered = true;
+  if (rounds_ != nullptr) news_ += rounds_->ended_count();  // The sum of both never falls back.
   rounds_.reset();
   close_links(exchange::shards_of(shape_, index));
   regions_.publish();

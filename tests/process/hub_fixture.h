@@ -1,6 +1,7 @@
 // Real hubs in the test's process and workers on threads of their own. One hub over shared memory;
 // or as many as PHUB_TEST_HUBS lists, each "shm" or an address to listen on;
-// for tls:// with certificates on both sides; links of PHUB_TEST_TCP_STREAMS connections.
+// for tls:// with certificates on both sides; links of PHUB_TEST_TCP_STREAMS connections; hubs on
+// the RDMA device PHUB_TEST_HUB_DEVICES, workers on PHUB_RDMA_DEVICES.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -45,6 +46,9 @@ class HubFixture : public testing::Test {
     if (const char* const streams = std::getenv("PHUB_TEST_TCP_STREAMS"); streams != nullptr) {
       config.tcp_streams = static_cast<uint32_t>(std::atoi(streams));
     }
+    if (const char* const devices = std::getenv("PHUB_TEST_HUB_DEVICES"); devices != nullptr) {
+      config.devices.rdma.devices = {devices};
+    }
     config.memory_limit_bytes = uint64_t{4} << 30;
     config.job_memory_limit_bytes = uint64_t{4} << 30;
     if (config.listen.starts_with("tls://")) {
@@ -71,6 +75,7 @@ class HubFixture : public testing::Test {
     options.rank = Rank{static_cast<uint16_t>(rank)};
     options.join_timeout = std::chrono::seconds(20);
     options.wait_timeout = std::chrono::seconds(20);
+    options.network = WorkerOptions::from_environment()->network;
     if (certificates_ != nullptr) {
       options.tls_ca = certificates_->path("ca.pem");
       options.tls_cert = certificates_->path("worker.pem");
