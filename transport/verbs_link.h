@@ -134,7 +134,7 @@ class VerbsLink {
   Status prepare_rail(uint32_t rail, std::vector<VerbsPlace>& numbers);
   VerbsQueueShape shape() const;
   VerbsTarget target(uint32_t rail) const;
-  bool uses_windows() const;
+  bool uses_windows(uint32_t rail) const;
   uint32_t lane_of(uint32_t slot) const;
   uint32_t way_round(uint32_t lane) const;
   void advance(uint32_t lane);

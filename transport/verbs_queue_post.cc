@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "transport/verbs_queue.h"
 
@@ -46,7 +47,8 @@ bool VerbsQueue::post_control(ibv_send_wr& request, bool is_signalled) {
   request.wr_id = id_of(0, posted_ + 1);
   if (may_signal(is_signalled)) request.send_flags |= IBV_SEND_SIGNALED;
   ibv_send_wr* bad = nullptr;
-  if (ibv_post_send(queue_pair_.get(), &request, &bad) != 0) return false;
+  errno = ibv_post_send(queue_pair_.get(), &request, &bad);  // It returns the error only.
+  if (errno != 0) return false;
   ++posted_;
   return true;
 }
