@@ -237,7 +237,7 @@ void VerbsLink::flush() {
   for (uint32_t i = 0; i < lanes_.size(); ++i) {
     if (lanes_[i].queue->ring().waiting() == 0) continue;
     lanes_[i].queue->flush();
-    if (lanes_[i].queue->has_failed()) restart(i, lanes_[i].incarnation + 1, "the device refuses");
+    restart_if_refused(i);
   }
 }
 
@@ -295,9 +295,7 @@ void VerbsLink::after_batch(uint32_t index) {
   if (state_ != State::live) return;
   if (lanes_[index].phase != Phase::up) advance(index);
   lanes_[index].queue->after_batch();
-  if (lanes_[index].queue->has_failed()) {
-    restart(index, lanes_[index].incarnation + 1, "the device refuses");
-  }
+  restart_if_refused(index);
 }
 
 }  // namespace phub::transport

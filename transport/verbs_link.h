@@ -140,6 +140,7 @@ class VerbsLink {
   void advance(uint32_t lane);
   void apply(uint32_t lane, const VerbsLetter& letter);
   void restart(uint32_t lane, uint32_t incarnation, std::string why);
+  void restart_if_refused(uint32_t lane);
   void remake(uint32_t lane);
   void make_detour(uint32_t lane);
   void write(uint32_t lane, uint32_t path);
