@@ -86,8 +86,8 @@ Loaded load_once() {
   return loaded;
 }
 
-const Loaded& loaded() {
-  static const Loaded once = load_once();
+Loaded& loaded() {
+  static Loaded once = load_once();
   return once;
 }
 
@@ -99,5 +99,7 @@ const VerbsLibrary& verbs() {
   PHUB_DCHECK(loaded().status.ok());
   return loaded().functions;
 }
+
+VerbsLibrary& verbs_to_change() { return loaded().functions; }
 
 }  // namespace phub::transport

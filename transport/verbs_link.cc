@@ -33,7 +33,7 @@ Status VerbsLink::prepare(std::span<const std::unique_ptr<VerbsRail>> rails,
   for (uint32_t rail = 0; rail < setup_.rail_count; ++rail) {
     rails_.push_back(rails[rail % rails.size()].get());
     // Without windows only a domain of its own keeps the ranks of one job apart.
-    const bool has_own = setup_.is_acceptor && !uses_windows();
+    const bool has_own = setup_.is_acceptor && !uses_windows(rail);
     PHUB_TRY_ASSIGN(VerbsDomain* const domain,
                     rails_.back()->join_domain(has_own ? setup_.cookie : setup_.options.domain));
     domains_.push_back(domain);
@@ -45,7 +45,7 @@ Status VerbsLink::prepare(std::span<const std::unique_ptr<VerbsRail>> rails,
 
 Status VerbsLink::prepare_rail(uint32_t rail, std::vector<VerbsPlace>& numbers) {
   ibv_pd* const pd = domains_[rail]->pd.get();
-  const bool for_windows = uses_windows();
+  const bool for_windows = uses_windows(rail);
   std::vector<VerbsPtr<ibv_mr>>& regions = slot_regions_.emplace_back();
   for (const std::span<std::byte> range : area_.ranges) {
     PHUB_TRY_ASSIGN(VerbsPtr<ibv_mr> region, register_range(pd, range, for_windows));
@@ -96,10 +96,9 @@ VerbsQueueShape VerbsLink::shape() const {
   return {depth_of(ours, depth), depth_of(theirs, depth), options.tag_slot_mask};
 }
 
-// Only a hub needs windows: a worker's queue pairs are joined to the hub's alone. One window opens
-// one range.
-bool VerbsLink::uses_windows() const {
-  return setup_.is_acceptor && area_.ranges.size() == 1 && rails_.back()->device().has_windows;
+// Only a hub needs windows: a worker's queue pairs are joined to the hub's alone. Devices differ.
+bool VerbsLink::uses_windows(uint32_t rail) const {
+  return setup_.is_acceptor && fits_window(area_.ranges) && rails_[rail]->device().has_windows;
 }
 
 VerbsTarget VerbsLink::target(uint32_t rail) const {
@@ -123,7 +122,7 @@ VerbsBootstrap VerbsLink::bootstrap() const {
     offer.mail_queue_pair = rails_[rail]->mail().queue_pair();
     offer.mail_key = rails_[rail]->mail().key();
     for (const VerbsPtr<ibv_mr>& region : slot_regions_[rail]) {
-      offer.range_keys.push_back(uses_windows() ? 0 : region->rkey);
+      offer.range_keys.push_back(uses_windows(rail) ? 0 : region->rkey);
     }
     offer.range_keys.resize(blob.range_count);
     for (uint32_t i = 0; i < setup_.queue_pairs; ++i) {
@@ -238,7 +237,7 @@ void VerbsLink::flush() {
   for (uint32_t i = 0; i < lanes_.size(); ++i) {
     if (lanes_[i].queue->ring().waiting() == 0) continue;
     lanes_[i].queue->flush();
-    if (lanes_[i].queue->has_failed()) restart(i, lanes_[i].incarnation + 1, "the device refuses");
+    restart_if_refused(i);
   }
 }
 
@@ -296,9 +295,7 @@ void VerbsLink::after_batch(uint32_t index) {
   if (state_ != State::live) return;
   if (lanes_[index].phase != Phase::up) advance(index);
   lanes_[index].queue->after_batch();
-  if (lanes_[index].queue->has_failed()) {
-    restart(index, lanes_[index].incarnation + 1, "the device refuses");
-  }
+  restart_if_refused(index);
 }
 
 }  // namespace phub::transport

@@ -134,12 +134,13 @@ class VerbsLink {
   Status prepare_rail(uint32_t rail, std::vector<VerbsPlace>& numbers);
   VerbsQueueShape shape() const;
   VerbsTarget target(uint32_t rail) const;
-  bool uses_windows() const;
+  bool uses_windows(uint32_t rail) const;
   uint32_t lane_of(uint32_t slot) const;
   uint32_t way_round(uint32_t lane) const;
   void advance(uint32_t lane);
   void apply(uint32_t lane, const VerbsLetter& letter);
   void restart(uint32_t lane, uint32_t incarnation, std::string why);
+  void restart_if_refused(uint32_t lane);
   void remake(uint32_t lane);
   void make_detour(uint32_t lane);
   void write(uint32_t lane, uint32_t path);

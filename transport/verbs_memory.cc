@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kPageBytes = 4096;
 constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
+constexpr size_t kWindowBytesMax = size_t{1} << 31;
 
 std::string limit_text() {
   rlimit limit = {};
@@ -77,6 +78,10 @@ Result<VerbsPtr<ibv_mr>> register_source(ibv_pd* pd, std::span<std::byte> block)
 // The same offset in a huge page as the memory itself, as devices want it.
 uint64_t address_in(std::span<std::byte> range) {
   return reinterpret_cast<uint64_t>(range.data()) % kHugePageBytes;
+}
+
+bool fits_window(std::span<const std::span<std::byte>> ranges) {
+  return ranges.size() == 1 && ranges.front().size() <= kWindowBytesMax;
 }
 
 Result<VerbsPtr<ibv_mr>> register_range(ibv_pd* pd, std::span<std::byte> range, bool for_windows) {

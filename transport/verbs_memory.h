@@ -61,6 +61,9 @@ struct VerbsSlotArea {
 // resource_exhausted: they are scattered over more than kVerbsRangesMax ranges.
 Result<VerbsSlotArea> arrange_slots(std::span<const Slot> slots, const VerbsMemory& memory);
 
+// One window opens one range, and mlx5 refuses more than 2 GiB.
+bool fits_window(std::span<const std::span<std::byte>> ranges);
+
 // For writing by the peer; with `for_windows`, only through windows. What the key opens begins at
 // address_in(range), so that the peer learns no pointers.
 Result<VerbsPtr<ibv_mr>> register_range(ibv_pd* pd, std::span<std::byte> range, bool for_windows);

@@ -97,7 +97,9 @@ Status VerbsQueue::make() {
   PHUB_TRY(modify(&state, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS,
                   "start a queue pair"));
   post_receives();
-  return {};
+  if (!has_failed_) return {};
+  return Status(Code::unavailable,
+                "post receives on " + rail_->device().name + ": the device refuses");
 }
 
 Status VerbsQueue::modify(ibv_qp_attr* attributes, int mask, const char* what) {
@@ -177,6 +179,7 @@ void VerbsQueue::force_error() {
 // The window goes first: it hangs on the queue pair. Stopped before that, the queue pair does not
 // refuse what is still under way to it, which would make an error of it at the peer.
 void VerbsQueue::unmake() {
+  has_failed_ = false;
   if (queue_pair_ == nullptr) return;
   stop();
   window_.reset();

@@ -85,7 +85,8 @@ class VerbsQueue {
   void revoke_window() { window_.reset(); }
   // Forgets the queue pair. `arrived` is final from now on.
   void unmake();
-  // The device refused a work request: a completion in error may never come.
+  // The device refused a work request: a completion in error may never come. Ask after whatever may
+  // post. True until unmake().
   bool has_failed() const { return has_failed_; }
   bool is_made() const { return queue_pair_ != nullptr; }
   VerbsEndpoint endpoint() const;

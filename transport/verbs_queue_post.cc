@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "transport/verbs_queue.h"
 
@@ -46,7 +47,11 @@ bool VerbsQueue::post_control(ibv_send_wr& request, bool is_signalled) {
   request.wr_id = id_of(0, posted_ + 1);
   if (may_signal(is_signalled)) request.send_flags |= IBV_SEND_SIGNALED;
   ibv_send_wr* bad = nullptr;
-  if (ibv_post_send(queue_pair_.get(), &request, &bad) != 0) return false;
+  errno = ibv_post_send(queue_pair_.get(), &request, &bad);  // It returns the error only.
+  if (errno != 0) {
+    has_failed_ = true;
+    return false;
+  }
   ++posted_;
   return true;
 }
@@ -115,9 +120,10 @@ void VerbsQueue::flush() {
     rail_->counters().bytes_sent.add(bytes);
     rail_->counters().puts_sent.add(count);
     ibv_send_wr* bad = nullptr;
-    // Only a queue pair in error refuses: these go again by the next one.
-    has_failed_ = ibv_post_send(queue_pair_.get(), requests.data(), &bad) != 0;
-    if (has_failed_) return;
+    if (ibv_post_send(queue_pair_.get(), requests.data(), &bad) != 0) {
+      has_failed_ = true;  // Only a queue pair in error refuses: these go again by the next one.
+      return;
+    }
   }
 }
 
@@ -141,8 +147,10 @@ void VerbsQueue::post_receives() {
                      &pieces[i], 1};
     }
     ibv_recv_wr* bad = nullptr;
-    has_failed_ = ibv_post_recv(queue_pair_.get(), requests.data(), &bad) != 0;
-    if (has_failed_) return;
+    if (ibv_post_recv(queue_pair_.get(), requests.data(), &bad) != 0) {
+      has_failed_ = true;  // Until the next incarnation, whatever goes well meanwhile.
+      return;
+    }
     receives_used_ -= count;
   }
 }

@@ -59,6 +59,13 @@ void VerbsLink::restart(uint32_t index, uint32_t incarnation, std::string why) {
   lane.queue->stop();
 }
 
+// No completion in error may ever come of what the device did not take.
+void VerbsLink::restart_if_refused(uint32_t index) {
+  Lane& lane = lanes_[index];
+  if (!lane.queue->has_failed() || lane.is_stopping) return;
+  restart(index, lane.incarnation + 1, describe("the device refuses work", scene(lane)));
+}
+
 void VerbsLink::on_empty(const VerbsRail& rail) {
   if (state_ != State::live || trouble_count_ == 0) return;
   for (uint32_t i = 0; i < lanes_.size() && state_ == State::live; ++i) {
@@ -148,6 +155,7 @@ void VerbsLink::advance(uint32_t index) {
     write(index, lane.rail);
     lane.queue->open();
     lane.queue->flush();
+    restart_if_refused(index);
   }
 }
 
@@ -188,6 +196,7 @@ void VerbsLink::make_detour(uint32_t index) {
     rails_[lane.rail]->counters().detours.add(1);
   }
   lanes_[way].queue->flush();
+  restart_if_refused(way);
 }
 
 void VerbsLink::make_detours() {
@@ -222,6 +231,7 @@ Instant VerbsLink::run_timers(Instant now) {
       if (now.ns - lane.quiet_since.ns >= kProbeNs) {
         lane.queue->probe();
         lane.quiet_since = now;
+        restart_if_refused(i);
       }
       next = std::min(next, {lane.quiet_since.ns + kProbeNs});
       continue;
