@@ -43,13 +43,19 @@ Status VerbsFabric::start() {
   }
   counters_ = std::make_unique<RailCounters[]>(names.size());
   for (size_t i = 0; i < names.size(); ++i) {
-    counters_[i].name = names[i];
-    PHUB_TRY_ASSIGN(std::unique_ptr<VerbsRail> rail,
-                    VerbsRail::open(names[i], options_, memory_, counters_[i]));
-    PHUB_TRY(watch(rail->wake_fd()));
-    PHUB_TRY(watch(rail->async_fd()));
-    rails_.push_back(std::move(rail));
+    RailCounters& counters = counters_[rails_.size()];
+    auto rail = VerbsRail::open(names[i], options_, memory_, counters);
+    if (rail.status().code() == Code::unavailable) {  // A cable that is out: others may do.
+      rails_left_out_.push_back(rail.status().message());
+      continue;
+    }
+    PHUB_TRY(rail.status());
+    counters.name = names[i];
+    PHUB_TRY(watch((*rail)->wake_fd()));
+    PHUB_TRY(watch((*rail)->async_fd()));
+    rails_.push_back(std::move(rail).value());
   }
+  if (rails_.empty()) return Status(Code::unavailable, rails_left_out_.front());
   return {};
 }
 
@@ -65,6 +71,7 @@ std::vector<std::string> VerbsFabric::describe_rails() const {
   for (const std::unique_ptr<VerbsRail>& rail : rails_) {
     lines.push_back(rail->device().name + ": " + rail->device().gid.reason);
   }
+  for (const std::string& reason : rails_left_out_) lines.push_back("not used: " + reason);
   return lines;
 }
 

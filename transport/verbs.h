@@ -1,10 +1,10 @@
 // The verbs fabric: InfiniBand, RoCE and soft-RoCE through libibverbs, which is loaded at run time.
 //
-// What each part does: verbs_library (the functions), verbs_device, verbs_gid and verbs_path (ports
-// and addresses), verbs_rail (a device as one fabric uses it), verbs_memory (registration),
-// verbs_queue (a queue pair), verbs_link (queue pairs of a link, how they are mended), verbs_mail,
-// verbs_letter and verbs_farewell (what the ends say outside the queue pairs), verbs_bootstrap
-// (what the session carries), verbs_text (what errors mean). This class joins them.
+// What each part does: verbs_library (the functions), verbs_device, verbs_gid, verbs_path and
+// verbs_event (ports and addresses), verbs_rail (a device as one fabric uses it), verbs_memory
+// (registration), verbs_queue (a queue pair), verbs_link (queue pairs of a link, how they are
+// mended), verbs_mail, verbs_letter and verbs_farewell (what the ends say outside the queue pairs),
+// verbs_bootstrap (what the session carries), verbs_text (what errors mean). This class joins them.
 //
 //   Queue pairs   Reliable ones, RdmaOptions::queue_pairs per link and rail; the acceptor's count.
 //   Rails         The acceptor's; the connector's are taken round. A put takes the rail of its
@@ -28,7 +28,7 @@ namespace phub::transport {
 
 class VerbsFabric final : public Fabric {
  public:
-  // unavailable: no libibverbs, or a port is down; not_found: no such device or address;
+  // unavailable: no libibverbs, or all ports are down; not_found: no such device or address;
   // permission_denied, resource_exhausted. The message says what to do.
   static Result<std::unique_ptr<Fabric>> make(const config::RdmaOptions& options);
   ~VerbsFabric() override;
@@ -55,7 +55,8 @@ class VerbsFabric final : public Fabric {
   Instant next_deadline() const override { return timers_at_; }
   std::span<const RailCounters> rails() const override { return {counters_.get(), rails_.size()}; }
 
-  // Why each rail has the address that it has: "mlx5_0: index 3, 10.1.0.7: RoCE v2, IPv4".
+  // Why each rail has the address that it has: "mlx5_0: index 3, 10.1.0.7: RoCE v2, IPv4"; and why
+  // others are not used.
   std::vector<std::string> describe_rails() const;
 
   // For tests of failures. The queue pair of this number (rail * queue_pairs + i) goes into error;
@@ -74,6 +75,8 @@ class VerbsFabric final : public Fabric {
   size_t deal_with_taken(VerbsRail& rail, std::span<Event> events);
   void deliver(const VerbsLetter& letter);
   void take_async_events(VerbsRail& rail);
+  void deal_with(VerbsRail& rail, const struct VerbsEvent& event);
+  void lose_all_by(const VerbsRail& rail, const char* why);
   void run_timers(Instant now);
 
   const config::RdmaOptions options_;
@@ -82,6 +85,7 @@ class VerbsFabric final : public Fabric {
   std::vector<base::Mapping> owned_;
   std::unique_ptr<RailCounters[]> counters_;
   std::vector<std::unique_ptr<VerbsRail>> rails_;
+  std::vector<std::string> rails_left_out_;  // Why.
   std::vector<std::unique_ptr<VerbsFarewell>> farewells_;
   std::vector<VerbsPlace> numbers_;                // By the number of a queue pair.
   std::vector<std::unique_ptr<VerbsLink>> links_;  // By LinkId; null if free.

@@ -27,6 +27,8 @@ struct VerbsAddress {
   uint16_t lid = 0;
   uint32_t mtu = 0;  // Bytes, one of 256 to 4096.
   bool is_infiniband = false;
+
+  bool operator==(const VerbsAddress&) const = default;
 };
 
 // One queue pair, in one of its incarnations.

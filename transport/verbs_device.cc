@@ -32,6 +32,9 @@ constexpr const char* kNoDevices =
     "this machine has no RDMA device; load its driver (for soft-RoCE: rdma link add rxe0 type rxe "
     "netdev eth0) and look with `rdma link`";
 
+constexpr const char* kOtherTransport =
+    "is neither InfiniBand nor RoCE (iWARP, EFA and usNIC cannot do what this needs)";
+
 struct NameAndPort {
   std::string device;
   uint8_t port = 1;
@@ -81,6 +84,7 @@ Result<VerbsPtr<ibv_context>> open_named(const std::string& name) {
     const std::string found = verbs().get_device_name(device);
     names += (names.empty() ? "" : ", ") + found;
     if (found != name) continue;
+    if (!has_infiniband_transport(*device)) return Status(Code::not_found, kOtherTransport);
     VerbsPtr<ibv_context> context(verbs().open_device(device));
     if (context != nullptr) return context;
     return Status(Code::permission_denied,
@@ -91,6 +95,10 @@ Result<VerbsPtr<ibv_context>> open_named(const std::string& name) {
 }
 
 }  // namespace
+
+bool has_infiniband_transport(const ibv_device& device) {
+  return device.transport_type == IBV_TRANSPORT_IB && device.node_type == IBV_NODE_CA;
+}
 
 uint32_t bytes_of_mtu(ibv_mtu mtu) {
   return mtu >= IBV_MTU_256 && mtu <= IBV_MTU_4096 ? 128u << static_cast<uint32_t>(mtu) : 0;
@@ -111,6 +119,7 @@ Status refresh_port(VerbsDevice& device, const config::RdmaOptions& options) {
   }
   device.is_infiniband = attributes->link_layer == IBV_LINK_LAYER_INFINIBAND;
   device.lid = attributes->lid;
+  device.needs_global_path = (attributes->flags & IBV_QPF_GRH_REQUIRED) != 0;
   device.mtu = bytes_of_mtu(attributes->active_mtu);
   if (options.mtu != 0) {
     device.mtu = std::min(device.mtu, bytes_of_mtu(mtu_of_bytes(options.mtu)));
@@ -147,6 +156,10 @@ Result<std::vector<std::string>> choose_verbs_devices(const config::RdmaOptions&
   std::string others;
   for (ibv_device* const device : list.devices()) {
     const std::string name = verbs().get_device_name(device);
+    if (!has_infiniband_transport(*device)) {
+      others += (others.empty() ? "" : ", ") + name + " " + kOtherTransport;
+      continue;
+    }
     const VerbsPtr<ibv_context> context(verbs().open_device(device));
     std::string state = "cannot be opened (" + base::errno_text() + ")";
     if (context != nullptr) {

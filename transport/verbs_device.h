@@ -15,8 +15,9 @@ struct VerbsDevice {
   std::string port_path;
   uint8_t port = 1;
   bool is_infiniband = false;
-  bool has_windows = false;  // Memory windows that are bound to a queue pair (type 2B).
-  uint32_t mtu = 0;          // Bytes: the port's active one, or what the options say if less.
+  bool needs_global_path = false;  // InfiniBand: also inside the subnet (virtual functions).
+  bool has_windows = false;        // Memory windows that are bound to a queue pair (type 2B).
+  uint32_t mtu = 0;                // Bytes: the port's active one, or what the options say if less.
   uint16_t lid = 0;
   GidChoice gid;
   ibv_device_attr limits = {};
@@ -27,7 +28,11 @@ struct VerbsDevice {
 // permission_denied: /dev/infiniband is closed to this user. All say what to do.
 Result<VerbsDevice> open_verbs_device(const std::string& name, const config::RdmaOptions& options);
 
-// The names that RdmaOptions::devices stands for: itself, or every device whose port 1 is active.
+// Reliable writes with immediate data, and datagrams: InfiniBand and RoCE have them.
+bool has_infiniband_transport(const ibv_device& device);
+
+// The names that RdmaOptions::devices stands for: itself, or every such device whose port 1 is
+// active.
 // not_found: there is none; the message says which there are and how their ports are.
 Result<std::vector<std::string>> choose_verbs_devices(const config::RdmaOptions& options);
 

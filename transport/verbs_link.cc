@@ -134,6 +134,15 @@ VerbsBootstrap VerbsLink::bootstrap() const {
 }
 
 Status VerbsLink::open_mailbox(uint32_t rail, const VerbsAddress& address) {
+  const VerbsDevice& device = rails_[rail]->device();
+  if (address.is_infiniband != device.is_infiniband) {
+    const auto kind = [](bool is_infiniband) { return is_infiniband ? "InfiniBand" : "Ethernet"; };
+    return Status(Code::unavailable, device.name + " is on " + kind(device.is_infiniband) +
+                                         " and the peer's device on " +
+                                         kind(address.is_infiniband) +
+                                         ": no way leads from one to the other; name devices of "
+                                         "one kind on both ends, in the same order");
+  }
   PHUB_TRY_ASSIGN(VerbsPtr<ibv_ah> way, rails_[rail]->mail().way_to(address));
   mailboxes_[rail].way = std::move(way);
   return {};
@@ -145,24 +154,41 @@ Status VerbsLink::join(VerbsBootstrap peer) {
     return Status(Code::invalid_argument, "verbs answer does not fit its offer");
   }
   peer_ = std::move(peer);
+  for (const VerbsRailOffer& rail : peer_.rails) peer_gids_.push_back(rail.address.gid);
   mailboxes_.resize(rails_.size());
+  // One rail that is dead, at this end or in between, must not keep the others from working.
+  std::vector<Status> by_lane;
   for (uint32_t rail = 0; rail < rails_.size(); ++rail) {
     const VerbsRailOffer& theirs = peer_.rails[rail];
     mailboxes_[rail].queue_pair = theirs.mail_queue_pair;
     mailboxes_[rail].key = theirs.mail_key;
-    PHUB_TRY(open_mailbox(rail, theirs.address));
+    const Status opened = open_mailbox(rail, theirs.address);
+    for (uint32_t i = 0; i < setup_.queue_pairs; ++i) {
+      // Where letters find no way, queue pairs would only wait in vain for one.
+      by_lane.push_back(opened.ok() ? join_lane(static_cast<uint32_t>(by_lane.size())) : opened);
+    }
   }
-  for (uint32_t i = 0; i < lanes_.size(); ++i) {
-    const uint32_t rail = lanes_[i].rail;
-    PHUB_TRY(lanes_[i].queue->join(peer_.rails[rail].address,
-                                   peer_.rails[rail].endpoints[i % setup_.queue_pairs],
-                                   target(rail)));
-    // Who answers has joined.
-    if (setup_.is_acceptor) lanes_[i].peer_phase = Phase::joined;
-  }
+  const auto is_ok = [](const Status& status) { return status.ok(); };
+  if (std::none_of(by_lane.begin(), by_lane.end(), is_ok)) return by_lane.front();
   state_ = State::live;
   for (const Lane& lane : lanes_) rails_[lane.rail]->counters().links_down.add(1);
-  for (uint32_t i = 0; i < lanes_.size(); ++i) advance(i);
+  for (uint32_t i = 0; i < lanes_.size(); ++i) {
+    if (by_lane[i].ok()) {
+      advance(i);
+    } else {
+      lanes_[i].failure = by_lane[i].message();
+      restart(i, 1, by_lane[i].message());
+    }
+  }
+  return {};
+}
+
+Status VerbsLink::join_lane(uint32_t index) {
+  Lane& lane = lanes_[index];
+  const VerbsRailOffer& theirs = peer_.rails[lane.rail];
+  PHUB_TRY(lane.queue->join(theirs.address, theirs.endpoints[index % setup_.queue_pairs],
+                            target(lane.rail)));
+  if (setup_.is_acceptor) lane.peer_phase = Phase::joined;  // Who answers has joined.
   return {};
 }
 

@@ -83,6 +83,8 @@ class VerbsLink {
   // The port went down, or its addresses may be others.
   void on_port_down(const VerbsRail& rail);
   void on_port_change(const VerbsRail& rail, bool has_moved);
+  // Nothing will ever be heard of the device again. Loses the link if it uses that.
+  void on_device_lost(const VerbsRail& rail, const char* why);
   // A queue pair of ours in error, by the device's word: by a broken rule or not.
   void on_offence(uint32_t queue_pair, const char* offence);
 
@@ -108,6 +110,7 @@ class VerbsLink {
  private:
   enum class State : uint8_t { opening, live, lost };
   using Phase = VerbsLetter::Phase;
+  static constexpr uint32_t kRestartsPerSecond = 16;
   struct Lane {
     std::unique_ptr<VerbsQueue> queue;
     uint32_t rail = 0;  // Of the link.
@@ -122,6 +125,11 @@ class VerbsLink {
     std::string failure;
     uint32_t paths_tried = 0;
     int64_t pause_ns = 0;
+    uint32_t restarts_left = kRestartsPerSecond;  // By the peer's letters.
+    Instant restarts_at{0};                       // When there are more.
+    int64_t rest_ns = 0;    // After a queue pair that could not be joined: it takes a second
+    Instant rest_until{0};  // to find that out. max(): the clock has not been seen yet.
+    Instant up_since{0};
     Instant letter_at{0};
     Instant broken_at{0};  // 0: the clock has not been seen yet.
     Instant quiet_since{0};
@@ -143,8 +151,13 @@ class VerbsLink {
   void restart_if_refused(uint32_t lane);
   void remake(uint32_t lane);
   void make_detour(uint32_t lane);
+  bool take_address(uint32_t lane, const VerbsLetter& letter);
+  void limit_joins(uint32_t lane, const Status& refusal);
+  void refill(uint32_t lane, Instant now);
   void write(uint32_t lane, uint32_t path);
   void write_by_next_path(uint32_t lane);
+  Status join_lane(uint32_t lane);
+  void reopen_mailboxes(Instant now);
   Status open_mailbox(uint32_t rail, const VerbsAddress& address);
   VerbsScene scene(const Lane& lane) const;
   void fail(uint32_t lane, const ibv_wc& completion);
@@ -156,11 +169,15 @@ class VerbsLink {
   std::string lost_reason_;
   VerbsSlotArea area_;
   VerbsBootstrap peer_;
+  std::vector<Gid> peer_gids_;  // As the session named them: no letter can add one.
   // By rail of the link.
   std::vector<VerbsRail*> rails_;
   std::vector<VerbsDomain*> domains_;
   std::vector<std::vector<VerbsPtr<ibv_mr>>> slot_regions_;
   std::vector<VerbsMailbox> mailboxes_;
+  // When those to which no way was found are tried again; 0: the clock has not been seen yet.
+  Instant mailboxes_at_{0};
+  int64_t mailboxes_pause_ns_ = 0;
   std::vector<Lane> lanes_;  // rail * queue_pairs + number
   std::vector<VerbsPlace>* numbers_ = nullptr;
   uint32_t trouble_count_ = 0;  // Lanes that are not up.

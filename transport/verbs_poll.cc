@@ -1,7 +1,11 @@
 // What the verbs fabric does after set-up: puts, completions, letters, timers.
+#include <sys/epoll.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "transport/verbs.h"
+#include "transport/verbs_event.h"
 #include "transport/verbs_path.h"
 
 namespace phub::transport {
@@ -102,26 +106,43 @@ void VerbsFabric::deliver(const VerbsLetter& letter) {
 
 void VerbsFabric::take_async_events(VerbsRail& rail) {
   ibv_async_event event = {};
+  errno = 0;
   while (verbs().get_async_event(rail.device().context.get(), &event) == 0) {
-    const ibv_event_type type = event.event_type;
-    const bool is_queue_pair = type == IBV_EVENT_QP_ACCESS_ERR || type == IBV_EVENT_QP_REQ_ERR;
-    const uint32_t queue_pair = is_queue_pair ? event.element.qp->qp_num : 0;
+    const VerbsEvent meaning = meaning_of(event, rail.device().port);
     verbs().ack_async_event(&event);
-    const bool is_down = type == IBV_EVENT_PORT_ERR || type == IBV_EVENT_DEVICE_FATAL;
-    const bool is_change = type == IBV_EVENT_PORT_ACTIVE || type == IBV_EVENT_GID_CHANGE ||
-                           type == IBV_EVENT_LID_CHANGE || type == IBV_EVENT_PKEY_CHANGE;
-    const VerbsAddress before = address_of(rail.device());
-    const uint32_t index_before = rail.device().gid.entry.index;
-    const bool has_moved =
-        is_change && rail.refresh().ok() &&
-        (rail.device().gid.entry.index != index_before ||
-         rail.device().gid.entry.gid != before.gid || rail.device().lid != before.lid);
-    for (const std::unique_ptr<VerbsLink>& link : links_) {
-      if (link == nullptr || !link->is_live()) continue;
-      if (is_queue_pair) link->on_offence(queue_pair, "wrote where it must not");
-      if (is_down) link->on_port_down(rail);
-      if (is_change) link->on_port_change(rail, has_moved);
-    }
+    deal_with(rail, meaning);
+    errno = 0;
+  }
+  if (errno != EIO && errno != ENODEV) return;
+  // Its descriptors would wake everybody for ever.
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, rail.wake_fd(), nullptr);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, rail.async_fd(), nullptr);
+  lose_all_by(rail, "the device has been taken away");
+}
+
+void VerbsFabric::deal_with(VerbsRail& rail, const VerbsEvent& event) {
+  if (event.kind == VerbsEvent::Kind::other) return;
+  if (event.kind == VerbsEvent::Kind::fatal) return lose_all_by(rail, event.what);
+  const bool is_change = event.kind == VerbsEvent::Kind::port_change;
+  const VerbsAddress before = address_of(rail.device());
+  const uint32_t index_before = rail.device().gid.entry.index;
+  const bool has_moved =
+      is_change && rail.refresh().ok() &&
+      (rail.device().gid.entry.index != index_before || rail.device().gid.entry.gid != before.gid ||
+       rail.device().lid != before.lid);
+  for (const std::unique_ptr<VerbsLink>& link : links_) {
+    if (link == nullptr || !link->is_live()) continue;
+    if (event.kind == VerbsEvent::Kind::offence) link->on_offence(event.queue_pair, event.what);
+    if (event.kind == VerbsEvent::Kind::port_down) link->on_port_down(rail);
+    if (is_change) link->on_port_change(rail, has_moved);
+  }
+  timers_at_ = {0};
+}
+
+// Completions of this rail will never come again.
+void VerbsFabric::lose_all_by(const VerbsRail& rail, const char* why) {
+  for (const std::unique_ptr<VerbsLink>& link : links_) {
+    if (link != nullptr) link->on_device_lost(rail, why);
   }
 }
 
@@ -132,7 +153,9 @@ void VerbsFabric::run_timers(Instant now) {
   }
   timers_at_ = {INT64_MAX};
   for (const std::unique_ptr<VerbsLink>& link : links_) {
-    if (link != nullptr) timers_at_ = std::min(timers_at_, link->run_timers(now));
+    if (link == nullptr) continue;
+    timers_at_ = std::min(timers_at_, link->run_timers(now));
+    if (link->take_hurry()) timers_at_ = {0};
   }
   std::erase_if(farewells_, [&](const std::unique_ptr<VerbsFarewell>& farewell) {
     const Instant next = farewell->run_timers(now);

@@ -13,6 +13,8 @@ namespace phub::transport {
 namespace {
 
 constexpr uint32_t kFirstCompletions = 256;
+constexpr uint32_t kLinksWithoutGrowth = 64;
+constexpr uint32_t kMostWithoutGrowth = 1 << 18;
 
 bool make_nonblocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
@@ -44,10 +46,22 @@ Status VerbsRail::start() {
   if (!make_nonblocking(channel_->fd) || !make_nonblocking(context->async_fd)) {
     return failed("make its descriptors nonblocking");
   }
-  const auto room = std::min(kFirstCompletions, static_cast<uint32_t>(device_.limits.max_cqe));
-  completions_.reset(
-      verbs().create_cq(context, static_cast<int>(room), nullptr, channel_.get(), 0));
-  if (completions_ == nullptr) return failed("make a completion queue");
+  const auto make_completions = [&](uint32_t wanted) {
+    completions_.reset();
+    const uint32_t most = std::min(wanted, static_cast<uint32_t>(device_.limits.max_cqe));
+    completions_.reset(
+        verbs().create_cq(context, static_cast<int>(most), nullptr, channel_.get(), 0));
+    return completions_ != nullptr;
+  };
+  if (!make_completions(kFirstCompletions)) return failed("make a completion queue");
+  // Not every driver can enlarge one later: better to know that now, while it is not in use.
+  const int more = std::min(2 * completions_->cqe, device_.limits.max_cqe);
+  if (verbs().resize_cq(completions_.get(), more) != 0) {
+    can_grow_ = false;
+    const uint32_t of_link = (2 * options_.queue_depth + 64) * std::max(options_.queue_pairs, 1u);
+    const uint32_t room = std::min(kLinksWithoutGrowth * of_link, kMostWithoutGrowth);
+    if (!make_completions(room)) return failed("make a completion queue");
+  }
   PHUB_TRY(reserve_completions(2 * VerbsMail::kDepth));
   PHUB_TRY_ASSIGN(mail_, VerbsMail::make(device_, completions_.get(), options_));
   return {};
@@ -130,7 +144,7 @@ Status VerbsRail::reserve_completions(uint32_t count) {
   const auto room = [this] { return static_cast<uint32_t>(completions_->cqe); };
   if (completions_reserved_ + count > room() && completions_left_ > 0) absorb();
   const uint32_t wanted = completions_reserved_ + count;
-  const auto limit = static_cast<uint32_t>(device_.limits.max_cqe);
+  const uint32_t limit = can_grow_ ? static_cast<uint32_t>(device_.limits.max_cqe) : room();
   if (wanted > room()) {
     const uint32_t more = std::min(std::max(wanted, 2 * room()), limit);
     const int error =

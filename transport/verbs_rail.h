@@ -72,6 +72,7 @@ class VerbsRail {
   VerbsDevice device_;
   VerbsPtr<ibv_comp_channel> channel_;
   VerbsPtr<ibv_cq> completions_;
+  bool can_grow_ = true;  // The completion queue.
   uint32_t completions_reserved_ = 0;
   uint32_t completions_left_ = 0;  // Of those, what closed links may have left behind.
   std::vector<std::unique_ptr<VerbsDomain>> domains_;

@@ -12,6 +12,11 @@ constexpr int64_t kLastPauseNs = 500'000'000;
 constexpr int64_t kRepairPatienceNs = 5'000'000'000;
 constexpr int64_t kConnectPatienceNs = 20'000'000'000;
 constexpr int64_t kProbeNs = 1'000'000'000;
+constexpr int64_t kFirstRestNs = 500'000'000;
+constexpr int64_t kLastRestNs = 30'000'000'000;
+constexpr int64_t kRestForgottenNs = 60'000'000'000;
+constexpr int64_t kFirstMailboxNs = 5'000'000'000;
+constexpr int64_t kLastMailboxNs = 300'000'000'000;
 
 }  // namespace
 
@@ -100,7 +105,11 @@ void VerbsLink::on_letter(const VerbsLetter& letter) {
   Lane& lane = lanes_[letter.queue];
   const auto ahead = static_cast<int32_t>(letter.incarnation - lane.incarnation);
   if (ahead < 0) return write(letter.queue, letter.path);  // So that it learns.
-  if (ahead > 0) restart(letter.queue, letter.incarnation, "the peer had an error");
+  if (ahead > 0) {
+    if (lane.restarts_left == 0) return;  // It writes again.
+    --lane.restarts_left;
+    restart(letter.queue, letter.incarnation, "the peer had an error");
+  }
   if (lane.is_stopping) {
     const bool is_own_path = letter.path == lane.rail;
     if (is_own_path || !lane.news.has_value() || lane.news->incarnation != letter.incarnation) {
@@ -109,6 +118,59 @@ void VerbsLink::on_letter(const VerbsLetter& letter) {
     return;
   }
   apply(letter.queue, letter);
+}
+
+// The kernel waits a second for an answer of an address that nobody has: a peer that might name any
+// could hold up everybody else. So it must be one that the session named.
+bool VerbsLink::take_address(uint32_t index, const VerbsLetter& letter) {
+  Lane& lane = lanes_[index];
+  VerbsAddress& known = peer_.rails[lane.rail].address;
+  if (letter.address == known && mailboxes_[lane.rail].way != nullptr) return true;
+  if (std::find(peer_gids_.begin(), peer_gids_.end(), letter.address.gid) == peer_gids_.end()) {
+    lane.failure = "the peer is now at " + to_text(letter.address.gid) +
+                   ", which it had not said when the link was made";
+    return false;
+  }
+  if (const Status opened = open_mailbox(lane.rail, letter.address); !opened.ok()) {
+    limit_joins(index, opened);
+    return false;
+  }
+  known = letter.address;
+  return true;
+}
+
+void VerbsLink::limit_joins(uint32_t index, const Status& refusal) {
+  Lane& lane = lanes_[index];
+  lane.failure = refusal.message();
+  lane.rest_ns = std::clamp(2 * lane.rest_ns, kFirstRestNs, kLastRestNs);
+  lane.rest_until = {INT64_MAX};
+  is_hurried_ = true;
+}
+
+// What has been used up of restarts and joins comes back with time.
+void VerbsLink::refill(uint32_t index, Instant now) {
+  Lane& lane = lanes_[index];
+  if (now >= lane.restarts_at) {
+    lane.restarts_left = kRestartsPerSecond;
+    lane.restarts_at = {now.ns + 1'000'000'000};
+  }
+  if (lane.rest_until.ns == INT64_MAX) lane.rest_until = {now.ns + lane.rest_ns};
+  if (now >= lane.rest_until) lane.rest_until = {0};
+  if (lane.phase != Phase::up) lane.up_since = now;
+  if (now.ns - lane.up_since.ns >= kRestForgottenNs) lane.rest_ns = 0;
+}
+
+// To those to which join() found no way.
+void VerbsLink::reopen_mailboxes(Instant now) {
+  if (mailboxes_at_.ns == 0) mailboxes_at_ = {now.ns + kFirstMailboxNs};
+  if (now < mailboxes_at_) return;
+  mailboxes_pause_ns_ = std::clamp(2 * mailboxes_pause_ns_, kFirstMailboxNs, kLastMailboxNs);
+  for (uint32_t rail = 0; rail < rails_.size(); ++rail) {
+    if (mailboxes_[rail].way != nullptr) continue;
+    (void)open_mailbox(rail, peer_.rails[rail].address);
+    break;  // One at a time, for each may take a second.
+  }
+  mailboxes_at_ = {now.ns + mailboxes_pause_ns_};
 }
 
 // REQUIRES: the letter is about this incarnation; the ones before are stopped.
@@ -124,15 +186,13 @@ void VerbsLink::apply(uint32_t index, const VerbsLetter& letter) {
     lane.is_settled = true;
   }
   const bool is_own_path = letter.path == lane.rail;
-  if (is_own_path && !lane.queue->is_joined() && lane.queue->is_made() &&
-      letter.endpoint.queue_pair != 0) {
-    if (letter.address.gid != peer_.rails[lane.rail].address.gid) {
-      peer_.rails[lane.rail].address = letter.address;
-      (void)open_mailbox(lane.rail, letter.address);
-    }
+  // Two that cannot join yet and answered each other's every letter would never stop.
+  if (is_own_path && (lane.rest_until.ns != 0 || !lane.queue->is_made())) return;
+  if (is_own_path && !lane.queue->is_joined() && letter.endpoint.queue_pair != 0) {
+    if (!take_address(index, letter)) return;
     const Status joined = lane.queue->join(letter.address, letter.endpoint, target(lane.rail));
     if (!joined.ok()) {
-      lane.failure = joined.message();
+      limit_joins(index, joined);
       return restart(index, lane.incarnation + 1, joined.message());
     }
   }
@@ -225,6 +285,7 @@ Instant VerbsLink::run_timers(Instant now) {
   Instant next{INT64_MAX};
   for (uint32_t i = 0; i < lanes_.size() && state_ == State::live; ++i) {
     Lane& lane = lanes_[i];
+    refill(i, now);
     if (lane.phase == Phase::up) {
       if (lane.has_moved || lane.quiet_since.ns == 0) lane.quiet_since = now;
       lane.has_moved = false;
@@ -237,6 +298,7 @@ Instant VerbsLink::run_timers(Instant now) {
       continue;
     }
     check_patience(i, now);
+    reopen_mailboxes(now);
     if (!lane.is_stopping && now >= lane.letter_at) {
       if (!lane.queue->is_made() && lane.incarnation > 0) remake(i);
       write_by_next_path(i);
@@ -260,10 +322,18 @@ void VerbsLink::on_port_down(const VerbsRail& rail) {
 // just come up.
 void VerbsLink::on_port_change(const VerbsRail& rail, bool has_moved) {
   if (state_ != State::live) return;
-  for (uint32_t i = 0; i < rails_.size() && has_moved; ++i) {
-    if (rails_[i] == &rail) (void)open_mailbox(i, peer_.rails[i].address);
+  for (uint32_t i = 0; i < rails_.size(); ++i) {
+    if (rails_[i] == &rail && (has_moved || mailboxes_[i].way == nullptr))
+      (void)open_mailbox(i, peer_.rails[i].address);
   }
   for (Lane& lane : lanes_) lane.letter_at = {0};
+}
+
+void VerbsLink::on_device_lost(const VerbsRail& rail, const char* why) {
+  if (state_ != State::live) return;
+  for (const Lane& lane : lanes_) {
+    if (rails_[lane.rail] == &rail) return lose(describe(why, scene(lane)));
+  }
 }
 
 void VerbsLink::on_offence(uint32_t queue_pair, const char* offence) {

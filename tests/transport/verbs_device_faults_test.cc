@@ -2,6 +2,7 @@
 // rails that is dead from the start; what they lack is made up for.
 // Method: real devices, some of whose functions are others for a while.
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "tests/transport/verbs_ends.h"
@@ -13,7 +14,12 @@ namespace {
 struct Faults {
   uint32_t refused_puts = 0;
   uint32_t queue_pairs_made = 0;
-  bool lacks_windows = false;  // The first context.
+  bool lacks_windows = false;            // The first context.
+  bool cannot_grow = false;              // Completion queues.
+  uint32_t dead = 0;                     // Bits by context: no way leads from there.
+  uint32_t down = 0;                     // And these ports are down.
+  std::optional<ibv_async_event> event;  // Of the first context.
+  int event_error = 0;
   std::vector<ibv_context*> contexts;
   int (*post_send)(ibv_qp*, ibv_send_wr*, ibv_send_wr**) = nullptr;
 };
@@ -31,6 +37,52 @@ int query_device(ibv_context* context, ibv_device_attr* limits) {
     limits->device_cap_flags &= ~static_cast<unsigned>(IBV_DEVICE_MEM_WINDOW_TYPE_2B);
   }
   return error;
+}
+
+bool is_among(uint32_t contexts, const ibv_context* context) {
+  for (size_t i = faults.contexts.size(); i-- > 0;) {  // A closed one's address is taken again.
+    if (faults.contexts[i] == context) return (contexts >> i & 1) != 0;
+  }
+  return false;
+}
+
+int query_port(ibv_context* context, uint8_t port, ibv_port_attr* attributes) {
+  const int error = real.query_port(context, port, attributes);
+  if (is_among(faults.down, context)) attributes->state = IBV_PORT_DOWN;
+  return error;
+}
+
+int resize_cq(ibv_cq* queue, int room) {
+  return faults.cannot_grow ? EOPNOTSUPP : real.resize_cq(queue, room);
+}
+
+ibv_ah* create_ah(ibv_pd* pd, ibv_ah_attr* path) {
+  if (!is_among(faults.dead, pd->context)) return real.create_ah(pd, path);
+  errno = ETIMEDOUT;
+  return nullptr;
+}
+
+int modify_qp(ibv_qp* queue_pair, ibv_qp_attr* attributes, int mask) {
+  const bool is_dead = (mask & IBV_QP_AV) != 0 && is_among(faults.dead, queue_pair->context);
+  return is_dead ? ETIMEDOUT : real.modify_qp(queue_pair, attributes, mask);
+}
+
+bool is_made_up = false;  // The event that was handed out last.
+
+int get_async_event(ibv_context* context, ibv_async_event* event) {
+  const bool is_first = context == faults.contexts[0];
+  is_made_up = is_first && faults.event.has_value();
+  if (is_made_up) {
+    *event = *std::exchange(faults.event, std::nullopt);
+    return 0;
+  }
+  if (!is_first || faults.event_error == 0) return real.get_async_event(context, event);
+  errno = faults.event_error;
+  return -1;
+}
+
+void ack_async_event(ibv_async_event* event) {
+  if (!is_made_up) real.ack_async_event(event);
 }
 
 int post_send(ibv_qp* queue_pair, ibv_send_wr* request, ibv_send_wr** bad) {
@@ -60,6 +112,12 @@ class VerbsDeviceFaultsTest : public VerbsEndsTest {
     VerbsLibrary& changed = verbs_to_change();
     changed.open_device = open_device;
     changed.query_device = query_device;
+    changed.query_port = query_port;
+    changed.resize_cq = resize_cq;
+    changed.create_ah = create_ah;
+    changed.modify_qp = modify_qp;
+    changed.get_async_event = get_async_event;
+    changed.ack_async_event = ack_async_event;
     changed.create_qp = create_qp;
   }
   void TearDown() override {
@@ -89,6 +147,94 @@ TEST_F(VerbsDeviceFaultsTest, RailsWithAndWithoutWindowsWorkInOneLink) {
   exchange(2, [](uint32_t) {});
   expect_all_once();
   EXPECT_EQ(hub_.fabric->rails()[0].failures.get(), 0u);
+}
+
+// Contexts: the hub's rails, then the worker's.
+TEST_F(VerbsDeviceFaultsTest, OneRailThatIsDeadFromTheStartIsGoneRoundUntilItLives) {
+  for (const uint32_t dead : {0b1010u, 0b0101u, 0b0100u, 0b0010u}) {
+    SCOPED_TRACE(dead);
+    hub_ = {};
+    worker_ = {};
+    next_tag_ = 0;
+    faults = {};
+    faults.dead = dead;
+    start(2);
+    if (HasFailure()) return;
+    exchange(2, [](uint32_t) {});
+    expect_all_once();
+    EXPECT_EQ(hub_.fabric->rails()[0].links_down.get() + hub_.fabric->rails()[1].links_down.get(),
+              1u);
+    faults.dead = 0;
+    ASSERT_TRUE(until([&] {
+      return hub_.fabric->rails()[0].links_down.get() + hub_.fabric->rails()[1].links_down.get() ==
+             0;
+    }));
+    exchange(2, [](uint32_t) {});
+    expect_all_once();
+  }
+}
+
+TEST_F(VerbsDeviceFaultsTest, WithoutAnyWayThereIsNoLinkAndTheReasonIsSaid) {
+  start(2);
+  faults.dead = 0b1111;
+  Bootstrap offer, answer;
+  const auto opened = hub_.fabric->open(hub_.options(2), &offer);
+  ASSERT_TRUE(opened.ok());
+  const auto connected = worker_.fabric->connect(worker_.options(2), std::move(offer), &answer);
+  ASSERT_FALSE(connected.ok());
+  EXPECT_THAT(connected.status().message(), testing::HasSubstr("find a way from"));
+}
+
+TEST_F(VerbsDeviceFaultsTest, PortsThatAreDownAtTheStartAreLeftOut) {
+  faults.down = 0b1010;
+  start(2);
+  ASSERT_EQ(hub_.fabric->rails().size(), 1u);
+  EXPECT_THAT(hub_.verbs().describe_rails().back(), testing::HasSubstr("not used"));
+  exchange(2, [](uint32_t) {});
+  expect_all_once();
+}
+
+TEST_F(VerbsDeviceFaultsTest, CompletionQueuesThatCannotGrowAreLargeFromTheStart) {
+  faults.cannot_grow = true;
+  start(1, 4);
+  exchange(2, [](uint32_t) {});
+  expect_all_once();
+}
+
+TEST_F(VerbsDeviceFaultsTest, OnlyTheOwnPortStopsARail) {
+  start(1);
+  exchange(1, [](uint32_t) {});
+  ibv_async_event event = {};
+  event.event_type = IBV_EVENT_PORT_ERR;
+  event.element.port_num = 2;
+  faults.event = event;
+  ASSERT_TRUE(until([] { return !faults.event.has_value(); }));
+  EXPECT_EQ(hub_.fabric->rails()[0].failures.get(), 0u);
+  event.element.port_num = 1;
+  faults.event = event;
+  ASSERT_TRUE(until([&] { return hub_.fabric->rails()[0].failures.get() == 1; }));
+  exchange(1, [](uint32_t) {});
+  expect_all_once();
+}
+
+TEST_F(VerbsDeviceFaultsTest, TheEndOfADeviceLosesItsLinksWithAReason) {
+  for (const bool is_removed : {false, true}) {
+    SCOPED_TRACE(is_removed);
+    hub_ = {};
+    worker_ = {};
+    faults = {};
+    start(1);
+    if (is_removed) {
+      faults.event_error = EIO;
+    } else {
+      ibv_async_event event = {};
+      event.event_type = IBV_EVENT_CQ_ERR;
+      faults.event = event;
+    }
+    ASSERT_TRUE(until([&] { return hub_.lost == 1; }));
+    EXPECT_THAT(hub_.fabric->lost_reason(hub_.link),
+                testing::HasSubstr(is_removed ? "taken away" : "completion queue"));
+  }
 }
 
 }  // namespace
