@@ -128,8 +128,7 @@ Status apply_dpdk_devices(std::string_view value, DeviceOptions& options) {
 }
 
 Status apply_dpdk_addresses(std::string_view value, DeviceOptions& options) {
-  return set_list(value, "an IPv4 or IPv6 address for each device", is_plain_address,
-                  options.dpdk.addresses);
+  return set_list(value, "an IPv4 or IPv6 address", is_plain_address, options.dpdk.addresses);
 }
 
 Status apply_udp_port(std::string_view value, DeviceOptions& options) {
@@ -176,8 +175,8 @@ constexpr std::array kOptions{
                  "all", apply_dpdk_devices},
     DeviceOption{
         "dpdk_addresses", "LIST",
-        "dpdk: IP address of each device, none of the kernel's; mac: fe80::/64 and the MAC", "mac",
-        apply_dpdk_addresses},
+        "dpdk: one IP address for all devices, none of the kernel's; mac: fe80::/64 and the MAC",
+        "mac", apply_dpdk_addresses},
     DeviceOption{"dpdk_udp_port", "N", "dpdk: queue i of a device receives at UDP port N + i",
                  "7171", apply_udp_port},
     DeviceOption{
@@ -225,12 +224,11 @@ Result<DeviceOptions> parse_device_options(const std::map<std::string, std::stri
 }
 
 Status check_device_options(const DeviceOptions& options) {
-  const size_t devices = options.dpdk.devices.size();
-  const size_t addresses = options.dpdk.addresses.size();
-  if (devices != 0 && addresses != 0 && devices != addresses) {
-    return invalid("dpdk_devices has " + std::to_string(devices) + " and dpdk_addresses " +
-                   std::to_string(addresses) +
-                   " entries; give each device its address, in the same order");
+  // Peers are told one address, before it is known by which device they will be reached.
+  if (const size_t count = options.dpdk.addresses.size(); count > 1) {
+    return invalid("dpdk_addresses has " + std::to_string(count) +
+                   " entries, but all DPDK devices of a process are reached at one address; "
+                   "give one");
   }
   return {};
 }

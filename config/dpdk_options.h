@@ -13,9 +13,9 @@ struct DpdkOptions {
   std::vector<std::string> eal = {};
   // Names of DPDK's devices: "net_memif0", "0000:3b:00.0". Empty: all that DPDK finds.
   std::vector<std::string> devices = {};
-  // IPv4 or IPv6 address of each device, in their order; a hub's workers reach it there. It need
-  // not be, and should not be, an address of the kernel's. Empty: made from the device's MAC
-  // address (fe80::/64).
+  // At most one IPv4 or IPv6 address, where peers reach this process by all its devices. It need
+  // not be, and should not be, an address of the kernel's. Empty: made from the first device's MAC
+  // address (fe80::/64), which peers are told in either case.
   std::vector<std::string> addresses = {};
   uint16_t udp_port = 7171;  // Queue i receives at udp_port + i.
   uint32_t mtu = 0;          // Bytes of an IP packet; 0: what the device is set to.

@@ -1,16 +1,19 @@
 // What two processes move over memif, one way: bare packets, whose payload one side writes and the
 // other reads, and PHub's fabric at the same frame size. The first is the limit of the second.
 //
-//   phub-dpdk-pump bare|fabric BSIZE SECONDS [PUT_BYTES]
+//   phub-dpdk-pump bare|fabric BSIZE SECONDS [PUT_BYTES [LOSS_PERCENT [SEED]]]
 //
+// LOSS_PERCENT: that share of the packets vanishes at whoever receives them, acknowledgements, too.
 // Each process polls with one thread. Prints GB/s (1e9) of payload.
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +21,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/random.h"
 #include "transport/datagram.h"
 #include "transport/dpdk/dpdk_wire.h"
 #include "transport/udp_packet.h"
@@ -28,6 +32,8 @@ using namespace phub;
 using namespace phub::transport;
 
 constexpr uint32_t kSlots = 64;
+// Until the first packet: a hub that waits for ever would hold its core, and whatever else it has.
+constexpr double kPatienceSeconds = 20;
 
 struct Run {
   bool is_hub = false;
@@ -35,6 +41,8 @@ struct Run {
   uint32_t bsize = 0;
   double seconds = 0;
   uint32_t put_bytes = 32'768;
+  double loss = 0;  // Of 1.
+  uint64_t seed = 1;
 };
 
 config::DpdkOptions options_of(const Run& run) {
@@ -55,8 +63,38 @@ std::string hear(const Run& run) {
   return {text.data(), static_cast<size_t>(bytes)};
 }
 
-bool is_over(const Run& run, base::Instant start) {
-  return (base::now() - start).count() > run.seconds * 1e9;
+// started: when this process was ready; first: when the first packet came, if one did.
+bool is_over(const Run& run, base::Instant now, base::Instant started, base::Instant first,
+             bool has_begun) {
+  const double seconds = has_begun || !run.is_hub ? run.seconds : kPatienceSeconds;
+  return (now - (has_begun ? first : started)).count() > seconds * 1e9;
+}
+
+struct Loss {
+  base::Random random{1};
+  double share = 0;
+};
+
+uint16_t lose(uint16_t, uint16_t, rte_mbuf** packets, uint16_t count, uint16_t, void* argument) {
+  Loss& loss = *static_cast<Loss*>(argument);
+  uint16_t kept = 0;
+  for (uint16_t i = 0; i < count; ++i) {
+    if (loss.random.chance(loss.share)) {
+      ::rte_pktmbuf_free(packets[i]);
+    } else {
+      packets[kept++] = packets[i];
+    }
+  }
+  return kept;
+}
+
+// In the device, so that everything above it is as it always is. REQUIRES: it is started.
+void lose_some(const Run& run) {
+  if (run.loss == 0) return;
+  auto* const loss = new Loss{base::Random(run.seed + run.is_hub), run.loss};  // To the end.
+  uint16_t port = 0;
+  PHUB_CHECK(::rte_eth_dev_get_port_by_name("net_memif0", &port) == 0);
+  PHUB_CHECK(::rte_eth_add_rx_callback(port, 0, lose, loss) != nullptr);
 }
 
 void print(const char* what, uint64_t bytes, base::Instant start, base::Instant end) {
@@ -69,14 +107,22 @@ void pump_bare(const Run& run) {
   auto station = dpdk::Station::join(options_of(run), 0, run.is_hub ? 1 : 0);
   if (!station.ok()) std::fprintf(stderr, "%s\n", station.status().message().c_str());
   PHUB_CHECK(station.ok());
-  if (!run.is_hub) PHUB_CHECK((*station)->start(1).ok());
+  if (run.is_hub) {
+    tell(run, "up");
+  } else {
+    hear(run);  // A client of memif wants its server's socket to be there.
+    PHUB_CHECK((*station)->start(1).ok());
+  }
   const uint16_t port = (*station)->devices().front().port();
   const size_t frame = (*station)->mtu() + kEthernetBytes;
+  lose_some(run);
   std::array<rte_mbuf*, 32> packets;
-  base::Instant start{}, last{};
+  const base::Instant started = base::now();
+  base::Instant start = started, last = started;
   uint64_t bytes = 0, sum = 0;
   uint32_t round = 0;
-  for (base::Instant now = start = base::now(); !is_over(run, start); now = base::now()) {
+  for (base::Instant now = started; !is_over(run, now, started, start, bytes > 0);
+       now = base::now()) {
     if (run.is_hub) {
       const uint16_t count = ::rte_eth_rx_burst(port, 0, packets.data(), packets.size());
       if (bytes == 0) start = now;
@@ -125,11 +171,14 @@ void pump_fabric(const Run& run) {
     link = *fabric.connect(options, std::move(offer), &answer);
     tell(run, answer.blob);
   }
+  lose_some(run);
   std::array<Event, 64> events;
-  base::Instant start{}, last{};
+  const base::Instant started = base::now();
+  base::Instant start = started, last = started;
   uint64_t bytes = 0;
   uint32_t next = 0, out = 0;
-  for (base::Instant now = start = base::now(); !is_over(run, start); now = base::now()) {
+  for (base::Instant now = started; !is_over(run, now, started, start, bytes > 0);
+       now = base::now()) {
     for (; !run.is_hub && out < kSlots; ++out, ++next) {
       const Put put{.link = link,
                     .slot = next % kSlots,
@@ -147,8 +196,6 @@ void pump_fabric(const Run& run) {
       last = now;
       fabric.release(events[i]);
     }
-    if (!run.is_hub && is_over(run, {start.ns + 500'000'000})) break;
-    if (!run.is_hub) bytes = 1;
   }
   if (run.is_hub) print("fabric", bytes, start, last);
   const DatagramCounters counters = fabric.counters();
@@ -163,10 +210,17 @@ int main(int argc, char** argv) {
   if (argc < 4) return 2;
   Run run{.bsize = static_cast<uint32_t>(std::atoi(argv[2])), .seconds = std::atof(argv[3])};
   if (argc > 4) run.put_bytes = static_cast<uint32_t>(std::atoi(argv[4]));
+  if (argc > 5) run.loss = std::atof(argv[5]) / 100;
+  if (argc > 6) run.seed = std::strtoull(argv[6], nullptr, 10);
   std::array<int, 2> ends;
   PHUB_CHECK(::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends.data()) == 0);
+  const timeval patience{.tv_sec = static_cast<time_t>(kPatienceSeconds), .tv_usec = 0};
+  for (const int end : ends) {
+    PHUB_CHECK(::setsockopt(end, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
+  }
   for (const bool is_hub : {true, false}) {
     if (::fork() != 0) continue;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     run.is_hub = is_hub;
     run.peer = ends[is_hub ? 0 : 1];
     if (std::string(argv[1]) == "bare") {
