@@ -281,6 +281,7 @@ HubSnapshot Control::snapshot() const {
   for (Shard* const shard : shards_) {
     result.shards.push_back(snapshot_of(*shard, options_.shape.shards[shard->index()]));
     add_nics(*shard, result.nics);
+    add_packets(*shard, result.packets);
   }
   for (const auto& [name, job] : jobs_) result.jobs.push_back(job.snapshot(options_.fabric_names));
   return result;

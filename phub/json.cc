@@ -56,6 +56,20 @@ Json nic_of(const NicSnapshot& nic) {
           {"links_down", nic.links_down}};
 }
 
+Json packets_of(const PacketSnapshot& packets) {
+  return {{"fabric", packets.fabric},
+          {"sent", packets.sent},
+          {"received", packets.received},
+          {"repeated", packets.repeated},
+          {"duplicate", packets.duplicate},
+          {"malformed", packets.malformed},
+          {"stale", packets.stale},
+          {"foreign", packets.foreign},
+          {"handed_over", packets.handed_over},
+          {"dropped", packets.dropped},
+          {"no_buffer", packets.no_buffer}};
+}
+
 Json ranks_of(const JobSnapshot& job) {
   Json ranks = Json::array();
   for (const RankSnapshot& rank : job.ranks) {
@@ -144,9 +158,11 @@ std::string to_json(const HubSnapshot& hub) {
                    {"shards", Json::array()},
                    {"nic_imbalance", nic_imbalance(hub.nics)},
                    {"nics", Json::array()},
+                   {"packets", Json::array()},
                    {"jobs", Json::array()}};
   for (const ShardSnapshot& shard : hub.shards) document["shards"].push_back(shard_of(shard));
   for (const NicSnapshot& nic : hub.nics) document["nics"].push_back(nic_of(nic));
+  for (const PacketSnapshot& one : hub.packets) document["packets"].push_back(packets_of(one));
   for (const JobSnapshot& job : hub.jobs) document["jobs"].push_back(summary_of(job));
   return write(document);
 }

@@ -147,6 +147,44 @@ void add_nic_samples(const HubSnapshot& hub, Page& page) {
   if (!hub.nics.empty()) page.sample("", nic_imbalance(hub.nics));
 }
 
+struct PacketCounter {
+  std::string_view name;
+  uint64_t PacketSnapshot::*field;
+  std::string_view help;
+};
+constexpr std::array kPacketCounters{
+    PacketCounter{"packets_repeated_total", &PacketSnapshot::repeated, "Packets sent again."},
+    PacketCounter{"packets_duplicate_total", &PacketSnapshot::duplicate,
+                  "Packets received again, dropped."},
+    PacketCounter{"packets_malformed_total", &PacketSnapshot::malformed,
+                  "Packets of another kind or with a wrong checksum, dropped."},
+    PacketCounter{"packets_stale_total", &PacketSnapshot::stale,
+                  "Packets of no link here, or of a former one, dropped."},
+    PacketCounter{"packets_foreign_total", &PacketSnapshot::foreign,
+                  "Packets to somebody else, dropped."},
+    PacketCounter{"packets_handed_over_total", &PacketSnapshot::handed_over,
+                  "Packets that one shard received for another."},
+    PacketCounter{"packets_dropped_total", &PacketSnapshot::dropped,
+                  "Packets dropped because a device or a shard took no more."},
+    PacketCounter{"packets_no_buffer_total", &PacketSnapshot::no_buffer,
+                  "Times that a packet had to wait for a free buffer."},
+};
+
+void add_packet_samples(const HubSnapshot& hub, Page& page) {
+  page.metric("packets_total", "counter", "Packets of the fabric, by direction.");
+  for (const PacketSnapshot& packets : hub.packets) {
+    const std::string fabric = label("fabric", packets.fabric) + ",";
+    page.sample(fabric + label("direction", "in"), packets.received);
+    page.sample(fabric + label("direction", "out"), packets.sent);
+  }
+  for (const PacketCounter& counter : kPacketCounters) {
+    page.metric(counter.name, "counter", counter.help);
+    for (const PacketSnapshot& packets : hub.packets) {
+      page.sample(label("fabric", packets.fabric), packets.*counter.field);
+    }
+  }
+}
+
 // States are one series each, 1 for the present one, so that an alarm can name a state.
 void add_job_states(const HubSnapshot& hub, Page& page) {
   page.metric("job_state", "gauge", "1 for the job's present state, 0 for the others.");
@@ -225,6 +263,7 @@ std::string to_metrics(const HubSnapshot& hub, std::span<const JobLateness> late
   add_shards(hub, page);
   add_busy(hub, page);
   add_nic_samples(hub, page);
+  add_packet_samples(hub, page);
   add_job_states(hub, page);
   add_job_numbers(hub, page);
   add_lateness(lateness, page);

@@ -46,6 +46,31 @@ void add_nics(Shard& shard, std::vector<NicSnapshot>& nics) {
   }
 }
 
+void add_packets(Shard& shard, std::vector<PacketSnapshot>& packets) {
+  for (uint32_t i = 0; i < shard.fabric_count(); ++i) {
+    const transport::PacketCounters* const counters = shard.fabric(i).packets();
+    if (counters == nullptr) continue;
+    const std::string name(shard.fabric(i).name());
+    auto place = std::find_if(packets.begin(), packets.end(), [&name](const PacketSnapshot& known) {
+      return known.fabric == name;
+    });
+    if (place == packets.end()) {
+      packets.emplace_back().fabric = name;
+      place = packets.end() - 1;
+    }
+    place->sent += counters->sent.get();
+    place->received += counters->received.get();
+    place->repeated += counters->repeated.get();
+    place->duplicate += counters->duplicate.get();
+    place->malformed += counters->malformed.get();
+    place->stale += counters->stale.get();
+    place->foreign += counters->foreign.get();
+    place->handed_over += counters->handed_over.get();
+    place->dropped += counters->dropped.get();
+    place->no_buffer += counters->no_buffer.get();
+  }
+}
+
 double nic_imbalance(const std::vector<NicSnapshot>& nics) {
   uint64_t total = 0;
   uint64_t largest = 0;

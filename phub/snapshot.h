@@ -45,6 +45,22 @@ struct NicSnapshot {
 // The busiest NIC's bytes over the mean: 1 is perfect, and what there is before any traffic.
 double nic_imbalance(const std::vector<NicSnapshot>& nics);
 
+// What a fabric of the hub that mends a lossy network (dpdk) has seen of its packets, over all
+// shards, since the hub started; as transport::PacketCounters.
+struct PacketSnapshot {
+  std::string fabric;
+  uint64_t sent = 0;
+  uint64_t received = 0;
+  uint64_t repeated = 0;
+  uint64_t duplicate = 0;
+  uint64_t malformed = 0;
+  uint64_t stale = 0;
+  uint64_t foreign = 0;
+  uint64_t handed_over = 0;
+  uint64_t dropped = 0;
+  uint64_t no_buffer = 0;
+};
+
 enum class RankState : uint8_t { absent, joining, ready, left };
 std::string_view to_string(RankState state);
 
@@ -94,6 +110,9 @@ ShardSnapshot snapshot_of(const Shard& shard, const exchange::ShardPlace& place)
 // Adds what the shard's fabrics count of their rails to those of the same name.
 void add_nics(Shard& shard, std::vector<NicSnapshot>& nics);
 
+// Likewise for the packets of those that count any.
+void add_packets(Shard& shard, std::vector<PacketSnapshot>& packets);
+
 struct HubSnapshot {
   std::string version;
   std::string host;
@@ -108,6 +127,7 @@ struct HubSnapshot {
   uint64_t jobs_failed = 0;       // Times that a job's epoch ended in an error.
   std::vector<ShardSnapshot> shards;
   std::vector<NicSnapshot> nics;
+  std::vector<PacketSnapshot> packets;
   std::vector<JobSnapshot> jobs;
 };
 

@@ -33,6 +33,24 @@ DatagramCounters DatagramFabric::counters() const {
   return counters;
 }
 
+void DatagramFabric::show_counters() {
+  const auto show = [](base::Counter& counter, uint64_t value) {
+    counter.add(value - counter.get());
+  };
+  const DatagramCounters own = counters();
+  const WireCounters wire = wire_->counters();
+  show(shown_.sent, own.packets_sent);
+  show(shown_.received, own.packets_received);
+  show(shown_.repeated, own.packets_repeated);
+  show(shown_.duplicate, own.packets_duplicate);
+  show(shown_.malformed, own.packets_malformed + wire.malformed);
+  show(shown_.stale, own.packets_stale);
+  show(shown_.foreign, wire.foreign);
+  show(shown_.handed_over, wire.handed_over);
+  show(shown_.dropped, wire.dropped);
+  show(shown_.no_buffer, own.packets_no_buffer);
+}
+
 Result<std::span<std::byte>> DatagramFabric::allocate(size_t bytes) {
   PHUB_TRY_ASSIGN(base::Mapping memory, base::Mapping::anonymous(bytes));
   memory_.push_back(std::move(memory));

@@ -47,7 +47,8 @@ struct DatagramCounters {
   uint64_t packets_duplicate = 0;  // Received again.
   uint64_t packets_waiting = 0;    // Not taken yet: beyond the window, or the slot is in use.
   uint64_t packets_malformed = 0;
-  uint64_t packets_stale = 0;  // Of no link here, or of a former one.
+  uint64_t packets_stale = 0;      // Of no link here, or of a former one.
+  uint64_t packets_no_buffer = 0;  // Sent later: the wire was full.
 };
 
 class DatagramFabric final : public Fabric {
@@ -56,6 +57,7 @@ class DatagramFabric final : public Fabric {
   ~DatagramFabric() override;
 
   DatagramCounters counters() const;
+  const PacketCounters* packets() const override { return &shown_; }
 
   std::string_view name() const override { return wire_->name(); }
   Traits traits() const override { return {}; }
@@ -113,6 +115,7 @@ class DatagramFabric final : public Fabric {
   void check_timers(uint32_t index);
   Instant deadline_of(const Link& link) const;
   void lose(uint32_t index, std::string reason);
+  void show_counters();
 
   std::unique_ptr<Wire> wire_;
   DatagramOptions options_;
@@ -125,6 +128,7 @@ class DatagramFabric final : public Fabric {
   bool is_wire_full_ = false;
   uint32_t resets_left_ = 0;  // Of this poll: strays must not make us a flood.
   DatagramCounters counters_;
+  PacketCounters shown_;  // To other threads, when there is time.
 };
 
 }  // namespace phub::transport

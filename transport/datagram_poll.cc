@@ -195,6 +195,7 @@ bool DatagramFabric::send_packet(Link& link, PacketKind kind, bool is_probe) {
   const std::span<std::byte> room = wire_->reserve();
   if (room.empty()) {
     is_wire_full_ = true;
+    ++counters_.packets_no_buffer;
     return false;
   }
   const bool has_ack = link.receiver->is_ack_due();
@@ -244,6 +245,7 @@ void DatagramFabric::run_timers() {
   for (uint32_t i = 0; i < links_.size(); ++i) {
     if (links_[i].state == State::up) check_timers(i);
   }
+  show_counters();
 }
 
 void DatagramFabric::check_timers(uint32_t index) {
@@ -276,6 +278,7 @@ Instant DatagramFabric::deadline_of(const Link& link) const {
 }
 
 bool DatagramFabric::arm() {
+  show_counters();
   if (!events_.empty()) return false;
   for (const Link& link : links_) {  // A release made room that the peer should hear of.
     if (link.state == State::up && link.receiver->is_ack_due()) return false;

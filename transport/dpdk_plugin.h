@@ -13,7 +13,7 @@
 namespace phub::transport {
 
 // Raised with every change of what crosses this door: DpdkPlugin, Wire, DpdkOptions, Status.
-constexpr uint32_t kDpdkPluginAbi = 1;
+constexpr uint32_t kDpdkPluginAbi = 2;
 
 struct DpdkPlugin {
   uint32_t abi = 0;

@@ -136,6 +136,21 @@ struct RailCounters {
   base::Counter links_down;  // Queue pairs that do not work just now: 0 is well.
 };
 
+// What a fabric that mends a lossy network has seen of its packets. Written by the fabric's thread,
+// read by any; a little behind the truth.
+struct PacketCounters {
+  base::Counter sent;
+  base::Counter received;
+  base::Counter repeated;     // Sent again: lost, or thought to be.
+  base::Counter duplicate;    // Received again.
+  base::Counter malformed;    // Received, but not of this kind, or with a wrong checksum.
+  base::Counter stale;        // Of no link here, or of a former one.
+  base::Counter foreign;      // To somebody else.
+  base::Counter handed_over;  // Received for another shard of this hub.
+  base::Counter dropped;      // A device or a shard took no more.
+  base::Counter no_buffer;    // Sent later, because no buffer was free.
+};
+
 class Fabric {
  public:
   virtual ~Fabric() = default;
@@ -189,6 +204,8 @@ class Fabric {
   // The fabric's rails, in the order in which LinkOptions::rails counts them; empty: it has none to
   // choose from. Stays where it is as long as the fabric lives.
   virtual std::span<const RailCounters> rails() const { return {}; }
+  // Null: it leaves losses to others. Stays where it is as long as the fabric lives.
+  virtual const PacketCounters* packets() const { return nullptr; }
 };
 
 }  // namespace phub::transport

@@ -28,6 +28,13 @@ struct WirePacket {
   bool is_marked = false;  // The network saw congestion on the way (ECN).
 };
 
+struct WireCounters {
+  uint64_t malformed = 0;    // Not UDP of ours, or with a wrong checksum.
+  uint64_t foreign = 0;      // To somebody else.
+  uint64_t handed_over = 0;  // Received for another shard of this hub.
+  uint64_t dropped = 0;      // A device or a shard took no more.
+};
+
 class Wire {
  public:
   virtual ~Wire() = default;
@@ -35,6 +42,7 @@ class Wire {
   virtual std::string_view name() const = 0;
   virtual size_t mtu() const = 0;  // The most bytes of a packet. At least 256.
   virtual WireAddress address() const = 0;
+  virtual WireCounters counters() const { return {}; }
   // Set-up for a link to this peer; may allocate. Not ok: it cannot be reached from here.
   virtual Status prepare(const WireAddress& /*peer*/) { return {}; }
 

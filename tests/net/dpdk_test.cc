@@ -46,6 +46,18 @@ class DpdkTest : public RackFixture {
     return workers;
   }
 
+  // Of the hub's packets, as its operator sees it.
+  uint64_t packets(const std::string& what) const {
+    Child ctl({PHUB_TEST_PHUBCTL, "status", "--json", "--http", http_}, {hub_node_->network(), ""});
+    const std::string field = "\"" + what + "\":";
+    while (const auto line = ctl.wait_line("", kPatience)) {
+      const size_t begin = line->rfind(field);
+      if (begin != line->npos) return std::strtoull(&(*line)[begin + field.size()], nullptr, 10);
+    }
+    ADD_FAILURE() << "phubctl does not say " << what;
+    return 0;
+  }
+
  private:
   bool is_ipv4_ = true;
   uint32_t mtu_ = 1500;
@@ -68,25 +80,31 @@ class DpdkLossyTest : public DpdkTest, public testing::WithParamInterface<uint32
 TEST_P(DpdkLossyTest, SumsAreExactAndNothingHangs) {
   if (::access("/dev/net/tun", W_OK) != 0) GTEST_SKIP() << "there is no /dev/net/tun";
   hub_node_ = &network_->add();
+  http_ = "127.0.0.1:7070";
   const NodeOptions bad{.loss = GetParam(), .duplicate = GetParam(), .delay = GetParam()};
   nodes_ = {&network_->add(bad), &network_->add(bad)};
   const Child hub = start_dpdk_hub(1);
   std::vector<Child> workers = start_dpdk_job("lossy", 10, 100'000);
   expect_done(workers);
+  EXPECT_GT(packets("duplicate"), 0u);
 }
 // Of a thousand frames.
 INSTANTIATE_TEST_SUITE_P(rates, DpdkLossyTest, testing::Values(1, 10, 50));
 
 TEST_F(DpdkTest, SumsAreExactWhereTheKernelSpreadsPacketsOverTheShards) {
   add_nodes(2);
+  http_ = "127.0.0.1:7070";
   const Child hub = start_dpdk_hub(2);
-  // Which queue a flow comes to is the kernel's choice, by a hash: several sets of flows.
-  for (const char* const port : {"7171", "7300", "7411"}) {
+  // Which queue a flow comes to is the kernel's choice, by a hash: one set of flows after another,
+  // until there were some that came to the other shard.
+  for (uint32_t port = 7171; port < 7171 + 20 * 8; port += 8) {
     SCOPED_TRACE(port);
-    ::setenv("PHUB_DPDK_UDP_PORT", port, 1);
-    std::vector<Child> workers = start_dpdk_job(std::string("spread") + port, 10);
+    ::setenv("PHUB_DPDK_UDP_PORT", std::to_string(port).c_str(), 1);
+    std::vector<Child> workers = start_dpdk_job("spread" + std::to_string(port), 10);
     expect_done(workers);
+    if (HasFailure() || packets("handed_over") > 0) break;
   }
+  EXPECT_GT(packets("handed_over"), 0u);
 }
 
 TEST_F(DpdkTest, AWorkerThatDiesIsNamedToTheOthersAndTheHubServesTheNextJob) {

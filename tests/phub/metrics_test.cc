@@ -79,6 +79,20 @@ TEST(MetricsTest, NumbersAreThoseOfTheSnapshot) {
   EXPECT_THAT(text, HasSubstr("phub_job_memory_bytes{job=\"resnet\",part=\"tables\"} 4096\n"));
 }
 
+TEST(MetricsTest, PacketsAreCountedByWhatBecameOfThem) {
+  HubSnapshot hub = make_snapshot();
+  hub.packets = {{"dpdk", 100, 90, 1, 2, 3, 4, 5, 6, 7, 8}};
+  const std::string text = to_metrics(hub, {});
+  EXPECT_THAT(text, HasSubstr("phub_packets_total{fabric=\"dpdk\",direction=\"in\"} 90\n"));
+  EXPECT_THAT(text, HasSubstr("phub_packets_total{fabric=\"dpdk\",direction=\"out\"} 100\n"));
+  uint32_t value = 0;
+  for (const char* const name : {"repeated", "duplicate", "malformed", "stale", "foreign",
+                                 "handed_over", "dropped", "no_buffer"}) {
+    EXPECT_THAT(text, HasSubstr("phub_packets_" + std::string(name) + "_total{fabric=\"dpdk\"} " +
+                                std::to_string(++value) + "\n"));
+  }
+}
+
 TEST(MetricsTest, NicsHaveBytesEachWayAStateAndTheirImbalance) {
   HubSnapshot hub = make_snapshot();
   hub.nics = {{"mlx5_0", 200, 100, 0, 0, 0, 0}, {"mlx5_1", 60, 40, 3, 2, 7, 1}};

@@ -22,13 +22,6 @@
 
 namespace phub::transport::dpdk {
 
-struct DpdkCounters {
-  uint64_t malformed = 0;    // Not UDP of ours, or with a wrong checksum.
-  uint64_t foreign = 0;      // To somebody else.
-  uint64_t handed_over = 0;  // Received for another shard of this hub.
-  uint64_t dropped = 0;      // A device or a shard took no more.
-};
-
 class DpdkWire final : public Wire {
  public:
   // As Station::join.
@@ -36,11 +29,10 @@ class DpdkWire final : public Wire {
                                                 uint32_t shard_count);
   ~DpdkWire() override;
 
-  const DpdkCounters& counters() const { return counters_; }
-
   std::string_view name() const override { return "dpdk"; }
   size_t mtu() const override;
   WireAddress address() const override { return to_address(place_); }
+  WireCounters counters() const override { return counters_; }
   Status prepare(const WireAddress& peer) override;
   std::span<std::byte> reserve() override;
   void send(const WireAddress& to, size_t bytes) override;
@@ -107,7 +99,7 @@ class DpdkWire final : public Wire {
   size_t early_count_ = 0;
   int64_t nap_ns_ = kNapMinNs;
   const int process_;  // Who forks takes nothing of this along.
-  DpdkCounters counters_;
+  WireCounters counters_;
 };
 
 }  // namespace phub::transport::dpdk
