@@ -98,6 +98,7 @@ phub_package(dpdk phub-dpdk net "librte-meta-net, librte-meta-mempool"
 NICs that DPDK drives, or through its virtual devices.")
 
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${phub_debian}/triggers)
+set(CPACK_DEBIAN_DPDK_PACKAGE_CONTROL_EXTRA ${phub_debian}/triggers)
 set(CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS "phub-perf, libphub-dev")
 set(CPACK_DEBIAN_PERF_PACKAGE_SUGGESTS phub-perf-baselines)
 set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA ${phub_debian}/conffiles ${phub_debian}/postinst
