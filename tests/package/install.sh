@@ -89,6 +89,7 @@ sed -i 's/^#jobs_max = .*/jobs_max = 7/' /etc/phub/phubd.conf
 dpkg --force-unsafe-io -i ./*.deb >dpkg.log 2>&1 || { cat dpkg.log; exit 1; }
 grep -qx 'jobs_max = 7' /etc/phub/phubd.conf || fail "an upgrade lost the operator's change"
 names=(libphub0 libphub-dev phub-server phub-perf phub-perf-baselines)
+[[ ! -e /usr/lib/libphub_dpdk.so ]] || names+=(phub-dpdk)  # Built where DPDK is.
 dpkg --force-unsafe-io -r "${names[@]}" >dpkg.log 2>&1 || { cat dpkg.log; exit 1; }
 [[ -e /etc/phub/phubd.conf ]] || fail "removing took the configuration"
 dpkg --force-unsafe-io -P "${names[@]}" >dpkg.log 2>&1 || { cat dpkg.log; exit 1; }
