@@ -6,6 +6,7 @@
 namespace phub::exchange {
 
 std::vector<uint32_t> nics_of_shard(const HubShape& hubs, uint32_t shard) {
+  if (hubs.nics.empty()) return {};
   const ShardPlace& place = hubs.shards[shard];
   std::vector<uint32_t> all;
   std::vector<uint32_t> near;

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -78,7 +79,10 @@ TEST(PhubctlPlanTest, ShardsUseTheNicsOfTheirOwnSocket) {
 // The bound: at most a chunk above the mean, and what the shards of the node differ by.
 TEST(PhubctlPlanTest, AMachineThatIsNotThisOneIsMappedOntoItsTenNics) {
   const std::string xml = std::string(PHUB_CONFIG_EXAMPLES) + "/two_sockets_ten_nics.xml";
-  for (const std::string& machine : {xml, std::string("pack:2 core:14")}) {
+  std::vector<std::string> machines = {"pack:2 core:14"};
+  // hwloc reads such files by a plugin, which sanitizers do without.
+  if (std::getenv("HWLOC_PLUGINS_PATH") == nullptr) machines.push_back(xml);
+  for (const std::string& machine : machines) {
     std::vector<std::string> words = {"map", "--machine", machine, "--model",
                                       std::string(PHUB_TEST_MODELS) + "/resnet50.csv"};
     if (machine != xml) words.emplace_back("--nics=10");
