@@ -5,12 +5,12 @@
 
 #include "base/clock.h"
 #include "base/try.h"
+#include "perf/medium.h"
 #include "perf/process.h"
 
 namespace phub::perf {
 namespace {
 
-constexpr uint64_t kFrameBytes = 9216;  // As perf/medium.cc gives memif.
 constexpr const char* kSeconds = "0.5";
 constexpr std::chrono::seconds kTimeout{30};
 
@@ -18,7 +18,7 @@ constexpr std::chrono::seconds kTimeout{30};
 
 Result<double> dpdk_roof_us(uint64_t bytes, uint32_t workers, uint64_t frame_bytes) {
   PHUB_TRY_ASSIGN(const base::Fd output, make_output_file());
-  const uint64_t frame = frame_bytes == 0 ? kFrameBytes : frame_bytes;
+  const uint64_t frame = frame_bytes == 0 ? kMemifBufferBytes : frame_bytes;
   PHUB_TRY_ASSIGN(Process pump, Process::start({program_folder() + "/phub-dpdk-pump", "bare",
                                                 std::to_string(frame), kSeconds},
                                                output.get()));

@@ -10,8 +10,6 @@ namespace phub::perf {
 namespace {
 
 constexpr const char* kRdmaFolder = "/sys/class/infiniband";
-// Of a memif device without chained buffers: what its far end can be given in one piece.
-constexpr uint64_t kMemifBufferBytes = 9216;
 
 std::vector<std::string> rdma_devices() {
   std::vector<std::string> names;

@@ -10,6 +10,9 @@
 
 namespace phub::perf {
 
+// Of a memif device: what its far end can be given in one piece, the longest frame.
+constexpr uint64_t kMemifBufferBytes = 9216;
+
 // Why the fabric cannot be measured here and what to do; empty: it can.
 std::string missing_medium(const std::string& fabric);
 // Every fabric that can be measured here; `missing` gets a line for each of the others.

@@ -3,26 +3,13 @@
 // Method: the tensor tables of perf/models, every shard count from 1 to 64.
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <string>
 
 #include "exchange/map.h"
+#include "tests/exchange/models.h"
 
 namespace phub::exchange {
 namespace {
-
-std::vector<TensorSpec> load_model(const std::string& name) {
-  std::ifstream file(std::string(PHUB_TEST_MODELS) + "/" + name + ".csv");
-  std::vector<TensorSpec> tensors;
-  for (std::string line; std::getline(file, line);) {
-    const size_t comma = line.find(',');
-    if (line.starts_with('#') || comma == std::string::npos) continue;
-    TensorSpec& tensor = tensors.emplace_back();
-    tensor.name = line.substr(0, comma);
-    tensor.count = std::stoull(line.substr(comma + 1));
-  }
-  return tensors;
-}
 
 class MapBalanceTest : public testing::TestWithParam<const char*> {};
 

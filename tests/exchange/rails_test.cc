@@ -7,8 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <string>
+
+#include "tests/exchange/models.h"
 
 namespace phub::exchange {
 namespace {
@@ -26,19 +27,6 @@ HubShape make_appliance(uint32_t shards) {
     hub.nics.push_back({.name = "mlx5_" + std::to_string(i), .numa_node = i / 5});
   }
   return hub;
-}
-
-std::vector<TensorSpec> load_model(const std::string& name) {
-  std::ifstream file(std::string(PHUB_TEST_MODELS) + "/" + name + ".csv");
-  std::vector<TensorSpec> tensors;
-  for (std::string line; std::getline(file, line);) {
-    const size_t comma = line.find(',');
-    if (line.starts_with('#') || comma == std::string::npos) continue;
-    TensorSpec& tensor = tensors.emplace_back();
-    tensor.name = line.substr(0, comma);
-    tensor.count = std::stoull(line.substr(comma + 1));
-  }
-  return tensors;
 }
 
 class RailsTest : public testing::TestWithParam<const char*> {};
