@@ -257,6 +257,22 @@ TEST_F(DatagramSenderTest, OvertakenPacketIsRepeatedWithoutATimer) {
   EXPECT_EQ(send({2000}), (std::vector<uint64_t>{0}));
 }
 
+TEST_F(DatagramSenderTest, ALateAckOfTheFirstCopyTakesNothingElseForLost) {
+  for (uint32_t slot = 0; slot < 15; ++slot) put(slot, 172);
+  EXPECT_EQ(send({0}).size(), 15u);
+  EXPECT_TRUE(ack(15, {1000}));
+  for (int i = 0; i < 15; ++i) sender_.on_sent_polled();
+  for (uint32_t slot = 0; slot < 5; ++slot) put(slot, 1000);
+  const size_t flying = send({10'000}).size();
+  ASSERT_GE(flying, 25u);
+  sender_.expire({10'000 + 200'000});
+  const std::vector<uint64_t> again = send({10'000 + 200'000});
+  ASSERT_GE(again.size(), 13u);
+  const uint32_t window = sender_.window_packets();
+  EXPECT_TRUE(ack(15, {211'000}, {uint64_t{1} << 12})) << "of the first copy of the thirteenth";
+  EXPECT_GE(sender_.window_packets(), window);
+}
+
 TEST_F(DatagramSenderTest, MarkShrinksTheWindowOncePerRoundTrip) {
   for (uint32_t slot = 0; slot < 8; ++slot) put(slot, 1000);
   const uint32_t before = sender_.window_packets();
