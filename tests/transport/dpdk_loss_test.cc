@@ -210,6 +210,44 @@ TEST(DpdkWireTest, StrangersAreCountedAndDropped) {
   EXPECT_EQ(hub->counters().malformed, 0u);
 }
 
+// A packet to somebody whose device is not known leaves by all of them: the other worker sees it.
+TEST(DpdkWireTest, OnlyPeersThatWereAnnouncedTeachTheirDevice) {
+  const auto& names = dpdk::memif_devices();
+  const auto hub = dpdk::make_test_wire(names.hub, "", 0, 1);
+  const auto peer = dpdk::make_test_wire({names.workers[0]}, "", 0, 0);
+  const auto other = dpdk::make_test_wire({names.workers[1]}, "", 0, 0);
+  ASSERT_TRUE(peer->prepare(hub->address()).ok());
+  ASSERT_TRUE(other->prepare(hub->address()).ok());
+  std::array<WirePacket, 8> packets;
+  const auto moves = [&packets](dpdk::DpdkWire& from, dpdk::DpdkWire& to) {
+    for (int i = 0; i < 100; ++i) {  // Until the link is up.
+      if (from.reserve().empty()) continue;
+      from.send(to.address(), 100);
+      from.flush();
+      const base::Instant end = base::now() + std::chrono::milliseconds(100);
+      while (base::now() < end) {
+        if (to.receive(packets) > 0) return true;
+      }
+    }
+    return false;
+  };
+  const auto foreign = [&] {  // At the worker that the hub does not mean.
+    const base::Instant end = base::now() + std::chrono::milliseconds(100);
+    while (base::now() < end) other->receive(packets);
+    return other->counters().foreign;
+  };
+  ASSERT_TRUE(moves(*other, *hub));  // Its link is up, so that it could see what is sent by all.
+  ASSERT_TRUE(moves(*peer, *hub));
+  uint64_t before = foreign();
+  ASSERT_TRUE(moves(*hub, *peer));
+  EXPECT_GT(foreign(), before) << "nobody announced the peer";
+  ASSERT_TRUE(hub->prepare(peer->address()).ok());
+  ASSERT_TRUE(moves(*peer, *hub));
+  before = foreign();
+  ASSERT_TRUE(moves(*hub, *peer));
+  EXPECT_EQ(foreign(), before);
+}
+
 TEST(DpdkWireTest, DevicesHaveOneOwnerAtATime) {
   const auto& names = dpdk::memif_devices();
   const auto hub = dpdk::make_test_wire(names.hub, "", 0, 1);
