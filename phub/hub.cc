@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <future>
+#include <set>
 
 #include "base/local_address.h"
 #include "base/log.h"
@@ -61,6 +62,34 @@ void take_rails(const exchange::HubShape& shape, uint32_t shard, config::RdmaOpt
   rdma.devices.clear();
   for (const uint32_t nic : nics) rdma.devices.push_back(shape.nics[nic].name);
 }
+
+// Opens every shard's doors, one to each network.
+struct Doors {
+  const config::HubConfig& config;
+  const std::vector<exchange::Address>& listen;
+  const std::string& advertise;
+  std::shared_ptr<const transport::TlsContext> tls;
+  const exchange::HubShape& shape;
+  std::set<std::string> said;  // Shards on one node choose alike: the log has it once.
+
+  Result<std::vector<std::unique_ptr<transport::Fabric>>> open(uint32_t shard) {
+    std::vector<std::unique_ptr<transport::Fabric>> fabrics;
+    for (const exchange::Address& address : first_of_each_fabric(listen)) {
+      transport::FabricOptions door = door_options(config, listen, address.fabric, advertise);
+      if (address.is_encrypted()) door.tcp.tls = tls;
+      take_rails(shape, shard, door.rdma);
+      door.shard = shard;
+      door.shard_count = static_cast<uint32_t>(shape.shards.size());
+      PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> fabric,
+                      transport::open_fabric(address.fabric, door));
+      for (const std::string& line : fabric->choices()) {
+        if (said.insert(line).second) base::log(base::LogLevel::info, address.fabric + ": " + line);
+      }
+      fabrics.push_back(std::move(fabric));
+    }
+    return fabrics;
+  }
+};
 
 HubLimits limits_of(const config::HubConfig& config) {
   HubLimits limits;
@@ -127,20 +156,10 @@ Status Hub::build(const config::HubConfig& config) {
   const kernels::Stores stores = config.stores == config::StorePolicy::ordinary
                                      ? kernels::Stores::ordinary
                                      : kernels::Stores::non_temporal;
-  const std::vector<exchange::Address> fabric_addresses = first_of_each_fabric(listen);
   std::vector<Shard*> shards;
+  Doors doors{config, listen, advertise, server.tls, shape, {}};
   for (uint32_t i = 0; i < shape.shards.size(); ++i) {
-    std::vector<std::unique_ptr<transport::Fabric>> fabrics;
-    for (const exchange::Address& address : fabric_addresses) {
-      transport::FabricOptions door = door_options(config, listen, address.fabric, advertise);
-      if (address.is_encrypted()) door.tcp.tls = server.tls;
-      take_rails(shape, i, door.rdma);
-      door.shard = i;
-      door.shard_count = static_cast<uint32_t>(shape.shards.size());
-      PHUB_TRY_ASSIGN(std::unique_ptr<transport::Fabric> fabric,
-                      transport::open_fabric(address.fabric, door));
-      fabrics.push_back(std::move(fabric));
-    }
+    PHUB_TRY_ASSIGN(std::vector<std::unique_ptr<transport::Fabric>> fabrics, doors.open(i));
     shards_.push_back(
         std::make_unique<Shard>(i, std::move(fabrics), stores, [this](const RankFault& fault) {
           control_->tasks().post([this, fault] { control_->on_rank_fault(fault); });
@@ -153,7 +172,7 @@ Status Hub::build(const config::HubConfig& config) {
   options.host = host_name();
   options.name = name_;
   options.shape = shape;
-  for (const exchange::Address& address : fabric_addresses) {
+  for (const exchange::Address& address : first_of_each_fabric(listen)) {
     options.fabric_names.push_back(address.fabric);
   }
   options.peer_timeout = server.peer_timeout;

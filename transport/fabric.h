@@ -204,6 +204,8 @@ class Fabric {
   // The fabric's rails, in the order in which LinkOptions::rails counts them; empty: it has none to
   // choose from. Stays where it is as long as the fabric lives.
   virtual std::span<const RailCounters> rails() const { return {}; }
+  // What it chose at set-up and why, a line each, for an operator's log.
+  virtual std::vector<std::string> choices() const { return {}; }
   // Null: it leaves losses to others. Stays where it is as long as the fabric lives.
   virtual const PacketCounters* packets() const { return nullptr; }
 };

@@ -66,7 +66,7 @@ Status VerbsFabric::watch(int fd) {
   return Status(Code::internal, "watch an RDMA device: " + base::errno_text());
 }
 
-std::vector<std::string> VerbsFabric::describe_rails() const {
+std::vector<std::string> VerbsFabric::choices() const {
   std::vector<std::string> lines;
   for (const std::unique_ptr<VerbsRail>& rail : rails_) {
     lines.push_back(rail->device().name + ": " + rail->device().gid.reason);

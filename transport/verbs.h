@@ -55,9 +55,9 @@ class VerbsFabric final : public Fabric {
   Instant next_deadline() const override { return timers_at_; }
   std::span<const RailCounters> rails() const override { return {counters_.get(), rails_.size()}; }
 
-  // Why each rail has the address that it has: "mlx5_0: index 3, 10.1.0.7: RoCE v2, IPv4"; and why
-  // others are not used.
-  std::vector<std::string> describe_rails() const;
+  // Each rail's address and why: "mlx5_0: index 3, 10.1.0.7: RoCE v2, IPv4"; and the devices that
+  // are not used.
+  std::vector<std::string> choices() const override;
 
   // For tests of failures. The queue pair of this number (rail * queue_pairs + i) goes into error;
   // the keys to the link's slots are taken back.

@@ -189,7 +189,7 @@ TEST_F(VerbsDeviceFaultsTest, PortsThatAreDownAtTheStartAreLeftOut) {
   faults.down = 0b1010;
   start(2);
   ASSERT_EQ(hub_.fabric->rails().size(), 1u);
-  EXPECT_THAT(hub_.verbs().describe_rails().back(), testing::HasSubstr("not used"));
+  EXPECT_THAT(hub_.verbs().choices().back(), testing::HasSubstr("not used"));
   exchange(2, [](uint32_t) {});
   expect_all_once();
 }
