@@ -18,7 +18,9 @@ struct DpdkOptions {
   // address (fe80::/64), which peers are told in either case.
   std::vector<std::string> addresses = {};
   uint16_t udp_port = 7171;  // Queue i receives at udp_port + i.
-  uint32_t mtu = 0;          // Bytes of an IP packet; 0: what the device is set to.
+  // Gather also where it gains nothing: for tests and measurements, not an operator's option.
+  bool forces_gather = false;
+  uint32_t mtu = 0;  // Bytes of an IP packet; 0: what the device is set to.
 
   bool operator==(const DpdkOptions&) const = default;
 };

@@ -1,7 +1,9 @@
 // What two processes move over memif, one way: bare packets, whose payload one side writes and the
 // other reads, and PHub's fabric at the same frame size. The first is the limit of the second.
 //
-//   phub-dpdk-pump bare|fabric BSIZE SECONDS [PUT_BYTES [LOSS_PERCENT [SEED]]]
+//   phub-dpdk-pump bare|fabric|gather BSIZE SECONDS [PUT_BYTES [LOSS_PERCENT [SEED]]]
+//
+// gather: the fabric, with packets that end in the puts' own memory.
 //
 // LOSS_PERCENT: that share of the packets vanishes at whoever receives them, acknowledgements, too.
 // Each process polls with one thread. Prints GB/s (1e9) of payload.
@@ -22,6 +24,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/thread.h"
 #include "transport/datagram.h"
 #include "transport/dpdk/dpdk_wire.h"
 #include "transport/udp_packet.h"
@@ -43,14 +46,27 @@ struct Run {
   uint32_t put_bytes = 32'768;
   double loss = 0;  // Of 1.
   uint64_t seed = 1;
+  bool gathers = false;
 };
 
+std::string socket_of(pid_t parent) { return "/tmp/phub-dpdk-pump-" + std::to_string(parent); }
+
+// Two that poll on one core measure how often the kernel switches between them.
+void keep_to_core(size_t index) {
+  const std::vector<int> cores = base::allowed_cores();
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<size_t>(cores[index % cores.size()]), &set);
+  PHUB_CHECK(::sched_setaffinity(0, sizeof(set), &set) == 0);
+}
+
 config::DpdkOptions options_of(const Run& run) {
-  const std::string socket = "/tmp/phub-dpdk-pump-" + std::to_string(::getppid());
+  const std::string socket = socket_of(::getppid());
   return {.eal = {"--no-huge", "--no-pci"},
           .devices = {"net_memif0,role=" + std::string(run.is_hub ? "server" : "client") +
                       ",id=0,socket-abstract=no,rsize=9,bsize=" + std::to_string(run.bsize) +
-                      ",socket=" + socket}};
+                      ",socket=" + socket},
+          .forces_gather = run.gathers};
 }
 
 void tell(const Run& run, const std::string& text) {
@@ -221,7 +237,9 @@ int main(int argc, char** argv) {
   for (const bool is_hub : {true, false}) {
     if (::fork() != 0) continue;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    keep_to_core(is_hub ? 0 : 1);
     run.is_hub = is_hub;
+    run.gathers = std::string(argv[1]) == "gather";
     run.peer = ends[is_hub ? 0 : 1];
     if (std::string(argv[1]) == "bare") {
       pump_bare(run);
@@ -232,5 +250,6 @@ int main(int argc, char** argv) {
   }
   int failed = 0;
   for (int status = 0; ::wait(&status) > 0;) failed |= status;
+  ::unlink(socket_of(::getpid()).c_str());
   return failed == 0 ? 0 : 1;
 }

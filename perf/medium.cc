@@ -28,12 +28,14 @@ std::string joined(const std::vector<std::string>& names) {
 }
 
 // memif joins two processes: every hub has a device for every rank, and a rank one for every hub.
-std::string memif(const std::string& folder, const char* role, uint32_t device, uint32_t hub,
-                  uint32_t rank) {
+std::string memif(const Case& one, const std::string& folder, const char* role, uint32_t device,
+                  uint32_t hub, uint32_t rank) {
+  constexpr uint64_t kFrontBytes = 18;  // What stands before an IP packet, at most.
+  const uint64_t buffer_bytes = std::max(kMemifBufferBytes, one.frame_bytes + kFrontBytes);
   return " --vdev=net_memif" + std::to_string(device) + ",role=" + role +
          ",id=" + std::to_string(rank) +
-         ",socket-abstract=no,rsize=9,bsize=" + std::to_string(kMemifBufferBytes) +
-         ",socket=" + folder + "/memif" + std::to_string(hub) + ".sock";
+         ",socket-abstract=no,rsize=9,bsize=" + std::to_string(buffer_bytes) + ",socket=" + folder +
+         "/memif" + std::to_string(hub) + ".sock";
 }
 
 // What both ends are told in the same words.
@@ -98,8 +100,9 @@ std::vector<std::string> hub_medium(const Case& one, const std::string& folder, 
   }
   if (one.fabric == "dpdk") {
     std::string& eal = options["dpdk_eal"] = "--no-huge --no-pci";
-    for (uint32_t rank = 0; rank < one.workers; ++rank)
-      eal += memif(folder, "server", rank, hub, rank);
+    for (uint32_t rank = 0; rank < one.workers; ++rank) {
+      eal += memif(one, folder, "server", rank, hub, rank);
+    }
   }
   std::vector<std::string> words;
   for (const auto& [name, text] : options) {
@@ -119,7 +122,7 @@ std::map<std::string, std::string> worker_medium(const Case& one, const std::str
   if (one.fabric == "dpdk") {
     std::string& eal = options["dpdk_eal"] = "--no-huge --no-pci";
     for (uint32_t hub = 0; hub < one.form.hubs; ++hub) {
-      eal += memif(folder, "client", hub, hub, rank);
+      eal += memif(one, folder, "client", hub, hub, rank);
     }
   }
   return options;

@@ -1,6 +1,7 @@
 // Set-up of datagram links; datagram_poll.cc moves the data.
 #include "transport/datagram.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "base/check.h"
@@ -23,6 +24,7 @@ DatagramFabric::DatagramFabric(std::unique_ptr<Wire> wire, const DatagramOptions
 
 DatagramFabric::~DatagramFabric() {
   for (uint32_t index = 0; index < links_.size(); ++index) close(LinkId{index});
+  for (const base::Mapping& memory : memory_) wire_->remove_memory(memory.bytes());
 }
 
 DatagramCounters DatagramFabric::counters() const {
@@ -54,7 +56,22 @@ void DatagramFabric::show_counters() {
 Result<std::span<std::byte>> DatagramFabric::allocate(size_t bytes) {
   PHUB_TRY_ASSIGN(base::Mapping memory, base::Mapping::anonymous(bytes));
   memory_.push_back(std::move(memory));
+  wire_->add_memory(memory_.back().bytes());
   return memory_.back().bytes();
+}
+
+Status DatagramFabric::register_memory(std::span<std::byte> memory) {
+  wire_->add_memory(memory);
+  return {};
+}
+
+void DatagramFabric::deregister_memory(std::span<std::byte> memory) {
+  // Lost links may still hold some.
+  const bool is_lending = std::any_of(links_.begin(), links_.end(), [](const Link& link) {
+    return link.sender && link.sender->is_lending();
+  });
+  if (is_lending) wire_->recall();
+  wire_->remove_memory(memory);
 }
 
 // A cookie is all that keeps strangers out, so it must not be guessed from others seen before.
@@ -171,6 +188,9 @@ void DatagramFabric::close(LinkId id) {
     send_bare(link.peer.address, PacketKind::close, link.peer.link, link.peer.cookie);
     wire_->flush();
   }
+  // From now on the memory is the caller's; what is changed while it leaves would arrive changed.
+  if (link.sender && link.sender->is_lending()) wire_->recall();
+  PHUB_CHECK(!link.sender || !link.sender->is_lending());
   if (link.sender) counters_.packets_repeated += link.sender->repeat_count();
   events_.erase_link(id);
   events_.shrink(link.event_room);

@@ -43,6 +43,7 @@ struct DatagramOptions {
 struct DatagramCounters {
   uint64_t packets_sent = 0;
   uint64_t packets_received = 0;
+  uint64_t packets_gathered = 0;   // Sent whose last bytes the wire took from their place.
   uint64_t packets_repeated = 0;   // Sent again. Of links that are still there.
   uint64_t packets_duplicate = 0;  // Received again.
   uint64_t packets_waiting = 0;    // Not taken yet: beyond the window, or the slot is in use.
@@ -62,6 +63,8 @@ class DatagramFabric final : public Fabric {
   std::string_view name() const override { return wire_->name(); }
   Traits traits() const override { return {}; }
   Result<std::span<std::byte>> allocate(size_t bytes) override;
+  Status register_memory(std::span<std::byte> memory) override;
+  void deregister_memory(std::span<std::byte> memory) override;
   Result<LinkId> open(const LinkOptions& options, Bootstrap* offer) override;
   Status accept(LinkId link, Bootstrap answer) override;
   Result<LinkId> connect(const LinkOptions& options, Bootstrap offer, Bootstrap* answer) override;
@@ -109,6 +112,8 @@ class DatagramFabric final : public Fabric {
   void on_data(uint32_t index, const Packet& packet);
   void pump(Link& link);
   bool send_packet(Link& link, PacketKind kind, bool is_probe);
+  bool is_worth_gathering(const DatagramSender::Tail& tail) const;
+  void reclaim();
   void send_bare(const WireAddress& to, PacketKind kind, uint32_t link, uint64_t cookie);
   void stamp(Link& link);
   void run_timers();

@@ -25,13 +25,17 @@ void encode(const Ack& ack, base::ByteWriter& to) {
 }
 
 void encode(const Fragment& fragment, base::ByteWriter& to) {
+  encode_head(fragment, to);
+  to.raw(fragment.bytes);
+}
+
+void encode_head(const Fragment& fragment, base::ByteWriter& to) {
   to.number(fragment.message);
   to.number(fragment.slot);
   to.number(fragment.tag);
   to.number(fragment.total);
   to.number(fragment.offset);
   to.number(static_cast<uint32_t>(fragment.bytes.size()));
-  to.raw(fragment.bytes);
 }
 
 std::optional<Fragment> next_fragment(std::span<const std::byte>& fragments) {

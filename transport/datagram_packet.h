@@ -61,6 +61,7 @@ struct Fragment {
 void encode(const PacketHeader& header, base::ByteWriter& to, bool is_marked = false);
 void encode(const Ack& ack, base::ByteWriter& to);  // Its mark is in the header.
 void encode(const Fragment& fragment, base::ByteWriter& to);
+void encode_head(const Fragment& fragment, base::ByteWriter& to);  // All but its bytes.
 
 struct Packet {
   PacketHeader header;

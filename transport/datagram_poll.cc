@@ -11,6 +11,9 @@ namespace {
 constexpr size_t kReceiveBatch = 32;
 constexpr size_t kReceiveBatchesMax = 8;  // Per poll: acks must not wait for ever.
 constexpr uint32_t kResetsPerPoll = 4;
+constexpr int64_t kReclaimNs = 50'000;  // Between looks for what is lent, when nothing moves.
+// Shorter tails are copied: another segment costs a device more than that.
+constexpr size_t kGatherBytesMin = 1'024;
 // An arrival's cookie: generation, slot, and the lower bits of its message's number.
 constexpr int kGenerationShift = 48;
 constexpr int kSlotShift = DatagramReceiver::kMessageBits;
@@ -56,6 +59,7 @@ size_t DatagramFabric::poll(Instant now, std::span<Event> events) {
     if (link.state == State::up) stamp(link);
   }
   receive();
+  reclaim();
   if (now >= timers_at_) run_timers();
   for (Link& link : links_) {
     if (link.state != State::up) continue;
@@ -84,6 +88,20 @@ void DatagramFabric::release(const Event& event) {
   if (slot_of(event.cookie) == kNoSlot) return;
   const bool was_arrived = link.receiver->release(slot_of(event.cookie), message_of(event.cookie));
   PHUB_CHECK(was_arrived);
+}
+
+// Puts whose bytes the wire has let go of are sent.
+void DatagramFabric::reclaim() {
+  bool is_asked = false;
+  for (uint32_t i = 0; i < links_.size(); ++i) {
+    Link& link = links_[i];
+    if (link.state != State::up || !link.sender->is_waiting_for_loans()) continue;
+    if (!is_asked) wire_->reclaim();
+    is_asked = true;
+    link.sender->on_reclaimed([&](uint64_t cookie) {
+      events_.push({.kind = EventKind::sent, .link = LinkId{i}, .cookie = cookie});
+    });
+  }
 }
 
 void DatagramFabric::receive() {
@@ -204,8 +222,13 @@ bool DatagramFabric::send_packet(Link& link, PacketKind kind, bool is_probe) {
   const size_t mtu = std::min<size_t>(room.size(), link.peer.mtu);
   base::ByteWriter body(room.subspan(front, mtu - kHeaderBytes - kAckBytes));
   uint64_t number = 0;
+  DatagramSender::Tail tail;
   if (kind == PacketKind::data) {
-    number = is_probe ? link.sender->probe() : link.sender->write_next(body);
+    number = is_probe ? link.sender->probe() : link.sender->write_next(body, &tail);
+    if (!is_worth_gathering(tail)) {
+      body.raw(tail.bytes);
+      tail = {};
+    }
     PHUB_DCHECK(body.ok());
   }
   base::ByteWriter writer(room.first(front));
@@ -216,9 +239,18 @@ bool DatagramFabric::send_packet(Link& link, PacketKind kind, bool is_probe) {
     encode(ack, writer);
     link.receiver->on_ack_sent();
   }
-  wire_->send(link.peer.address, front + body.size());
   ++counters_.packets_sent;
+  if (tail.loan == nullptr) {
+    wire_->send(link.peer.address, front + body.size());
+  } else {
+    wire_->send_gathered(link.peer.address, front + body.size(), tail.bytes, *tail.loan);
+    ++counters_.packets_gathered;
+  }
   return true;
+}
+
+bool DatagramFabric::is_worth_gathering(const DatagramSender::Tail& tail) const {
+  return tail.bytes.size() >= kGatherBytesMin && wire_->can_gather(tail.bytes);
 }
 
 void DatagramFabric::send_bare(const WireAddress& to, PacketKind kind, uint32_t link,
@@ -287,7 +319,12 @@ bool DatagramFabric::arm() {
 }
 
 Instant DatagramFabric::next_deadline() const {
-  return is_wire_full_ ? now_ : std::max(now_, timers_at_);
+  if (is_wire_full_) return now_;
+  const bool is_held = std::any_of(links_.begin(), links_.end(), [](const Link& link) {
+    return link.state == State::up && link.sender->is_waiting_for_loans();
+  });
+  const Instant due = std::max(now_, timers_at_);
+  return is_held ? std::min(due, now_ + std::chrono::nanoseconds(kReclaimNs)) : due;
 }
 
 void DatagramFabric::lose(uint32_t index, std::string reason) {

@@ -1,5 +1,6 @@
 #include "transport/datagram_sender.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "base/check.h"
@@ -41,7 +42,7 @@ bool DatagramSender::can_take() const {
 }
 
 void DatagramSender::take(const Put& put) {
-  message(next_message_++) = {put, 0, false, false};
+  message(next_message_++) = {.put = put};
   ++unfinished_count_;
 }
 
@@ -61,20 +62,21 @@ void DatagramSender::launch(uint64_t number) {
   append(flying_, static_cast<uint32_t>(number % kWindowPackets));
 }
 
-uint64_t DatagramSender::write_next(base::ByteWriter& to) {
+uint64_t DatagramSender::write_next(base::ByteWriter& to, Tail* tail) {
+  *tail = {};
   if (to_repeat_.count > 0) {
     const uint32_t index = to_repeat_.first;
     remove(to_repeat_, index);
     // The number is the only one of the window in this place.
     const uint64_t number = base_ + (index - base_ % kWindowPackets) % kWindowPackets;
-    repeat(packets_[index], to);
+    repeat(packets_[index], Body(to, *tail));
     launch(number);
     ++repeat_count_;
     return number;
   }
   const uint64_t number = next_number_++;
   packet(number) = Flying();
-  pack(packet(number), to);
+  pack(packet(number), Body(to, *tail));
   launch(number);
   return number;
 }
@@ -88,7 +90,7 @@ uint64_t DatagramSender::probe() {
 }
 
 // Fills one packet with the pieces that are next in line.
-void DatagramSender::pack(Flying& flying, base::ByteWriter& to) {
+void DatagramSender::pack(Flying& flying, Body body) {
   flying.first_message = pack_message_;
   flying.first_offset = pack_offset_;
   // A slot takes one put at a time, and a packet is taken as a whole: two puts to one slot must not
@@ -97,19 +99,19 @@ void DatagramSender::pack(Flying& flying, base::ByteWriter& to) {
   while (pack_message_ < next_message_ && pack_message_ < limit_) {
     Message& next = message(pack_message_);
     const uint32_t left = next.put.bytes - pack_offset_;
-    const size_t room = to.room();
+    const size_t room = body.room();
     if (room < kFragmentBytes + (left > 0 ? 1 : 0)) break;
     const uint64_t slot_bit = left > 0 ? uint64_t{1} << next.put.slot % 64 : 0;
     if ((slots_seen & slot_bit) != 0) break;
     slots_seen |= slot_bit;
     const auto length = static_cast<uint32_t>(std::min<size_t>(left, room - kFragmentBytes));
-    encode(Fragment{pack_message_,
-                    next.put.slot,
-                    next.put.tag,
-                    next.put.bytes,
-                    pack_offset_,
-                    {next.put.data + pack_offset_, length}},
-           to);
+    body.add(Fragment{pack_message_,
+                      next.put.slot,
+                      next.put.tag,
+                      next.put.bytes,
+                      pack_offset_,
+                      {next.put.data + pack_offset_, length}},
+             next.loan);
     ++next.packets_out;
     pack_offset_ += length;
     flying.last_end = pack_offset_;
@@ -121,12 +123,25 @@ void DatagramSender::pack(Flying& flying, base::ByteWriter& to) {
   }
 }
 
-void DatagramSender::repeat(const Flying& flying, base::ByteWriter& to) {
+void DatagramSender::repeat(const Flying& flying, Body body) {
   for (uint64_t id = flying.first_message; id < flying.end_message; ++id) {
-    const Put& put = message(id).put;
+    Message& part = message(id);
+    const Put& put = part.put;
     const uint32_t begin = id == flying.first_message ? flying.first_offset : 0;
     const uint32_t end = id + 1 == flying.end_message ? flying.last_end : put.bytes;
-    encode(Fragment{id, put.slot, put.tag, put.bytes, begin, {put.data + begin, end - begin}}, to);
+    body.add(Fragment{id, put.slot, put.tag, put.bytes, begin, {put.data + begin, end - begin}},
+             part.loan);
+  }
+}
+
+bool DatagramSender::is_lending() const {
+  return std::any_of(messages_.begin(), messages_.end(),
+                     [](const Message& part) { return part.loan.count > 0; });
+}
+
+void DatagramSender::forget_finished() {
+  while (first_unfinished_ < next_message_ && message(first_unfinished_).is_finished) {
+    ++first_unfinished_;
   }
 }
 

@@ -6,6 +6,9 @@
 // starting, stopping and checking timers is O(1). A packet counts as lost when it expires, or when
 // one sent kReorderMax later has been acknowledged.
 //
+// The last fragment's bytes may stay where they are (a Wire that gathers): then they are lent, and
+// a put is finished when its packets are acknowledged and its loans have ended, whichever is later.
+//
 // Puts have no time of day (Fabric::put has no `now`): what they send is stamped by the next poll.
 #pragma once
 
@@ -16,6 +19,7 @@
 #include "transport/datagram_pace.h"
 #include "transport/datagram_packet.h"
 #include "transport/fabric.h"
+#include "transport/wire.h"
 
 namespace phub::transport {
 
@@ -30,10 +34,15 @@ class DatagramSender {
   void take(const Put& put);  // REQUIRES: can_take().
   void on_sent_polled() { --unfinished_count_; }
 
+  // What write_next leaves to its caller: the packet's last bytes, not written yet.
+  struct Tail {
+    std::span<const std::byte> bytes;
+    WireLoan* loan = nullptr;  // Of their put. Null if there are no bytes.
+  };
   // Anything to send now? Then write_next writes header-less fragments of one packet, new or
-  // repeated, and returns its number.
+  // repeated, except for the tail, and returns the packet's number.
   bool wants_to_send() const;
-  uint64_t write_next(base::ByteWriter& to);
+  uint64_t write_next(base::ByteWriter& to, Tail* tail);
   // An empty packet, to be acknowledged like any other. REQUIRES: can_probe().
   bool can_probe() const { return next_number_ - base_ < kWindowPackets; }
   uint64_t probe();
@@ -42,6 +51,11 @@ class DatagramSender {
   // impossible, and nothing was done.
   template <typename Finished>
   bool on_ack(const Ack& ack, Instant now, Finished finished);
+  // The same for puts that waited only for their loans to end.
+  template <typename Finished>
+  void on_reclaimed(Finished finished);
+  bool is_waiting_for_loans() const { return held_count_ > 0; }
+  bool is_lending() const;
   void stamp(Instant now);  // Gives the time to what was sent since the last call.
   // Takes expired packets out of flight, to be sent again.
   void expire(Instant now);
@@ -62,7 +76,24 @@ class DatagramSender {
     Put put;
     uint32_t packets_out = 0;  // Unacknowledged packets with a piece of it.
     bool is_packed = false;    // All of it is in packets.
+    bool is_held = false;      // Acknowledged, but still lent.
     bool is_finished = false;
+    WireLoan loan = {};
+  };
+  // Fragments of one packet: the last one's bytes are not written before there is another.
+  class Body {
+   public:
+    Body(base::ByteWriter& to, Tail& tail) : to_(to), tail_(tail) {}
+    size_t room() const { return to_.room() - tail_.bytes.size(); }
+    void add(const Fragment& fragment, WireLoan& loan) {
+      to_.raw(tail_.bytes);
+      encode_head(fragment, to_);
+      tail_ = {fragment.bytes, fragment.bytes.empty() ? nullptr : &loan};
+    }
+
+   private:
+    base::ByteWriter& to_;
+    Tail& tail_;
   };
   struct Flying {
     uint64_t first_message = 0;  // Pieces of messages [first_message, end_message), from
@@ -89,14 +120,16 @@ class DatagramSender {
   void append(List& list, uint32_t index);
   void remove(List& list, uint32_t index);
   void launch(uint64_t number);
-  void pack(Flying& flying, base::ByteWriter& to);
-  void repeat(const Flying& flying, base::ByteWriter& to);
+  void pack(Flying& flying, Body body);
+  void repeat(const Flying& flying, Body body);
   void lose(uint32_t index);
   bool acknowledge(uint64_t number, Instant now);
   void lose_overtaken();
+  void forget_finished();
 
   uint32_t puts_max_;
   uint32_t unfinished_count_ = 0;
+  uint32_t held_count_ = 0;
   std::vector<Message> messages_;
   uint64_t first_unfinished_ = 0;
   uint64_t next_message_ = 0;
@@ -127,8 +160,10 @@ bool DatagramSender::on_ack(const Ack& ack, Instant now, Finished finished) {
     for (uint64_t id = flying.first_message; id < flying.end_message; ++id) {
       Message& part = message(id);
       if (--part.packets_out > 0 || !part.is_packed) continue;
-      part.is_finished = true;
-      finished(part.put.cookie);
+      part.is_held = part.loan.count > 0;
+      part.is_finished = !part.is_held;
+      held_count_ += part.is_held ? 1 : 0;
+      if (part.is_finished) finished(part.put.cookie);
     }
   };
   for (uint64_t number = base_; number < ack.next; ++number) take_packet(number);
@@ -139,9 +174,7 @@ bool DatagramSender::on_ack(const Ack& ack, Instant now, Finished finished) {
     }
   }
   while (base_ < next_number_ && packet(base_).is_acked) ++base_;
-  while (first_unfinished_ < next_message_ && message(first_unfinished_).is_finished) {
-    ++first_unfinished_;
-  }
+  forget_finished();
   if (ack.message_limit > limit_) limit_ = ack.message_limit;
   if (acked_count > 0) {
     timer_.on_progress();
@@ -150,6 +183,19 @@ bool DatagramSender::on_ack(const Ack& ack, Instant now, Finished finished) {
   }
   if (ack.is_marked) window_.on_marked(newest_acked_order_, next_order_);
   return true;
+}
+
+template <typename Finished>
+void DatagramSender::on_reclaimed(Finished finished) {
+  for (uint64_t id = first_unfinished_; id < next_message_ && held_count_ > 0; ++id) {
+    Message& part = message(id);
+    if (!part.is_held || part.loan.count > 0) continue;
+    part.is_held = false;
+    part.is_finished = true;
+    --held_count_;
+    finished(part.put.cookie);
+  }
+  forget_finished();
 }
 
 }  // namespace phub::transport

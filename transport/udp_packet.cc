@@ -113,13 +113,13 @@ std::optional<Ip> parse_ipv6(std::span<const std::byte> bytes) {
   return ip;
 }
 
-std::byte* write_ipv4(const UdpPlace& from, const UdpPlace& to, bool device_sums,
+std::byte* write_ipv4(const UdpPlace& from, const UdpPlace& to, bool device_sums, size_t bytes,
                       std::span<std::byte> ip) {
-  PHUB_DCHECK(ip.size() <= UINT16_MAX);
+  PHUB_DCHECK(bytes <= UINT16_MAX);
   std::fill_n(ip.begin(), kIpv4Bytes, std::byte{0});
   ip[0] = std::byte{0x45};
   ip[1] = kEct0;
-  put16(&ip[2], static_cast<uint16_t>(ip.size()));
+  put16(&ip[2], static_cast<uint16_t>(bytes));
   ip[6] = std::byte{0x40};  // Never in fragments.
   ip[8] = kHops;
   ip[9] = kProtocolUdp;
@@ -131,13 +131,14 @@ std::byte* write_ipv4(const UdpPlace& from, const UdpPlace& to, bool device_sums
   return &ip[12];
 }
 
-std::byte* write_ipv6(const UdpPlace& from, const UdpPlace& to, std::span<std::byte> ip) {
+std::byte* write_ipv6(const UdpPlace& from, const UdpPlace& to, size_t bytes,
+                      std::span<std::byte> ip) {
   ip[0] = std::byte{0x60};
   ip[1] = kEct0 << 4;
   // The flow label: routers may hash it instead of the port.
   ip[2] = std::byte{0};
   ip[3] = std::byte{0};
-  put16(&ip[4], static_cast<uint16_t>(ip.size() - kIpv6Bytes));
+  put16(&ip[4], static_cast<uint16_t>(bytes - kIpv6Bytes));
   ip[6] = kProtocolUdp;
   ip[7] = kHops;
   std::copy(from.ip.begin(), from.ip.end(), &ip[8]);
@@ -167,23 +168,29 @@ void write_frame_head(const UdpPlace& from, const UdpPlace& to, const FrameOptio
   std::copy(from.mac.begin(), from.mac.end(), frame.begin() + 6);
   put16(&frame[12], is_ipv4 ? kTypeIpv4 : kTypeIpv6);
   const std::span<std::byte> ip = frame.subspan(kEthernetBytes);
+  const size_t ip_bytes = ip.size() + options.rest.size();
   const std::byte* const addresses =
-      is_ipv4 ? write_ipv4(from, to, options.device_sums_ip, ip) : write_ipv6(from, to, ip);
+      is_ipv4 ? write_ipv4(from, to, options.device_sums_ip, ip_bytes, ip)
+              : write_ipv6(from, to, ip_bytes, ip);
   const std::span<std::byte> udp = ip.subspan(is_ipv4 ? kIpv4Bytes : kIpv6Bytes);
   put16(&udp[0], options.source_port);
   put16(&udp[2], to.port);
-  put16(&udp[4], static_cast<uint16_t>(udp.size()));
+  const size_t udp_bytes = udp.size() + options.rest.size();
+  put16(&udp[4], static_cast<uint16_t>(udp_bytes));
   put_sum(&udp[6], 0);
   put16(&udp[8], kTailMagic);
   put16(&udp[10], from.port);
   put16(&udp[12], from.queue);
   put16(&udp[14], from.queue_count);
-  const uint64_t pseudo = pseudo_sum({addresses, is_ipv4 ? size_t{8} : size_t{32}}, udp.size());
+  const uint64_t pseudo = pseudo_sum({addresses, is_ipv4 ? size_t{8} : size_t{32}}, udp_bytes);
   if (options.device_sums_udp) {
     put_sum(&udp[6], fold(pseudo));
     return;
   }
-  const auto sum = static_cast<uint16_t>(~fold(pseudo + internet_sum(udp)));
+  // After an odd number of bytes the rest's stand on the other side of their words.
+  uint16_t rest = fold(internet_sum(options.rest));
+  if (udp.size() % 2 != 0) rest = static_cast<uint16_t>(rest << 8 | rest >> 8);
+  const auto sum = static_cast<uint16_t>(~fold(pseudo + internet_sum(udp) + rest));
   put_sum(&udp[6], sum == 0 ? 0xffff : sum);  // 0 would mean "none".
 }
 

@@ -46,12 +46,14 @@ constexpr size_t kFrameHeadBytesMax = kEthernetBytes + kIpv6Bytes + kUdpBytes + 
 // All that stands before the payload.
 size_t frame_head_bytes(const UdpPlace& from);
 
-// Writes the head into the front of `frame`, whose end is the payload's end, with valid checksums.
+// Writes the head into the front of `frame`, whose end is the payload's end but for options.rest,
+// with valid checksums.
 // `to` must be of the family of `from`.
 struct FrameOptions {
   uint16_t source_port = 0;
-  bool device_sums_ip = false;   // Leave the IPv4 checksum 0.
-  bool device_sums_udp = false;  // Leave the pseudo header's sum in the UDP checksum.
+  bool device_sums_ip = false;           // Leave the IPv4 checksum 0.
+  bool device_sums_udp = false;          // Leave the pseudo header's sum in the UDP checksum.
+  std::span<const std::byte> rest = {};  // The payload's end, where it does not follow in `frame`.
 };
 void write_frame_head(const UdpPlace& from, const UdpPlace& to, const FrameOptions& options,
                       std::span<std::byte> frame);

@@ -33,6 +33,12 @@ struct WireCounters {
   uint64_t foreign = 0;      // To somebody else.
   uint64_t handed_over = 0;  // Received for another shard of this hub.
   uint64_t dropped = 0;      // A device or a shard took no more.
+  uint64_t gathered = 0;     // Sent with an end in lent memory.
+};
+
+// How many packets that the wire has not let go of yet end in one put's bytes.
+struct WireLoan {
+  uint32_t count = 0;
 };
 
 class Wire {
@@ -53,6 +59,25 @@ class Wire {
   virtual void send(const WireAddress& to, size_t bytes) = 0;
   // Makes everything sent so far leave. Called once per batch.
   virtual void flush() = 0;
+
+  // Gathering: a wire that can read the caller's memory itself takes a packet's last bytes from
+  // where they lie, so that nobody copies them. It may read them long after send(), and after the
+  // peer has acknowledged them: until then they are lent and must not change.
+  //
+  // Memory that packets may end in. Set-up, may allocate; what the wire cannot use it leaves aside.
+  virtual void add_memory(std::span<const std::byte> /*memory*/) {}
+  virtual void remove_memory(std::span<const std::byte> /*memory*/) {}  // REQUIRES: none is lent.
+  virtual bool can_gather(std::span<const std::byte> /*piece*/) const { return false; }
+  // As send(), then the piece's bytes; mtu() holds for all together. Counts the loan up, and down
+  // when it ends, which happens within send(), flush(), reclaim() or recall() only.
+  // REQUIRES: can_gather(piece); the loan stays where it is until it is 0.
+  virtual void send_gathered(const WireAddress& /*to*/, size_t /*bytes*/,
+                             std::span<const std::byte> /*piece*/, WireLoan& /*loan*/) {}
+  // Ends the loans of what has left. A wire that nothing more is sent by needs to be told.
+  virtual void reclaim() {}
+  // Ends all loans, also of what has not left, which then may never do. May wait; not on the data
+  // path.
+  virtual void recall() {}
 
   // Fills `packets` from the front with what has arrived; returns how many. Their bytes are valid
   // until the next receive().

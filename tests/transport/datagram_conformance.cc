@@ -1,8 +1,10 @@
 // The datagram fabric over two wires: the simulator's, with heavy loss, repeats and reordering, and
-// one without faults that allocates nothing, for the count of allocations.
+// one without faults that allocates nothing, for the count of allocations. The second also gathers,
+// with and without faults: it watches that lent bytes do not change.
 #include <array>
 
 #include "tests/transport/conformance.h"
+#include "tests/transport/lossy_wire.h"
 #include "tests/transport/memory_wire.h"
 #include "transport/datagram.h"
 #include "transport/sim.h"
@@ -54,10 +56,10 @@ class LossyPair final : public FabricPair {
 
 class QuietPair final : public FabricPair {
  public:
-  QuietPair() : acceptor_(std::make_unique<MemoryWire>(hub_, 0), options_of(0)) {
+  explicit QuietPair(bool gathers = false, bool is_lossy = false)
+      : gathers_(gathers), is_lossy_(is_lossy), acceptor_(make_wire(0), options_of(0)) {
     for (uint32_t i = 0; i < kConnectorCount; ++i) {
-      connectors_.push_back(std::make_unique<DatagramFabric>(
-          std::make_unique<MemoryWire>(hub_, 1 + i), options_of(1 + i)));
+      connectors_.push_back(std::make_unique<DatagramFabric>(make_wire(1 + i), options_of(1 + i)));
     }
   }
   Fabric& acceptor() override { return acceptor_; }
@@ -65,8 +67,17 @@ class QuietPair final : public FabricPair {
   void settle() override { now_.ns += 10'000; }
   Instant now() override { return now_; }
   bool has_descriptor() const override { return false; }
+  bool allocates_on_data_path() const override { return is_lossy_; }  // Losing is the test's.
 
  private:
+  std::unique_ptr<Wire> make_wire(uint32_t index) {
+    auto wire = std::make_unique<MemoryWire>(hub_, index, gathers_);
+    if (!is_lossy_) return wire;
+    return std::make_unique<LossyWire>(std::move(wire), 7 + index, WireFaults{0.1, 0.1, 0.1});
+  }
+
+  bool gathers_;
+  bool is_lossy_;
   MemoryWire::Hub hub_{1 + kConnectorCount};
   Instant now_{0};
   DatagramFabric acceptor_;
@@ -77,6 +88,10 @@ INSTANTIATE_FABRIC_CONFORMANCE(
     datagram_lossy, [] { return std::make_unique<LossyPair>(); }, "");
 INSTANTIATE_FABRIC_CONFORMANCE(
     datagram_quiet, [] { return std::make_unique<QuietPair>(); }, "");
+INSTANTIATE_FABRIC_CONFORMANCE(
+    datagram_gather, [] { return std::make_unique<QuietPair>(true); }, "");
+INSTANTIATE_FABRIC_CONFORMANCE(
+    datagram_gather_lossy, [] { return std::make_unique<QuietPair>(true, true); }, "");
 
 }  // namespace
 }  // namespace phub::transport

@@ -166,7 +166,10 @@ class DatagramSenderTest : public testing::Test {
     std::vector<std::byte> room(kBodyBytes);
     while (sender_.wants_to_send()) {
       base::ByteWriter writer(room);
-      numbers.push_back(sender_.write_next(writer));
+      DatagramSender::Tail tail;
+      numbers.push_back(sender_.write_next(writer, &tail));
+      if (lend_ && tail.loan != nullptr) loans_.push_back(tail.loan);
+      if (lend_ && tail.loan != nullptr) ++tail.loan->count;
     }
     sender_.stamp(now);
     return numbers;
@@ -180,6 +183,8 @@ class DatagramSenderTest : public testing::Test {
   std::vector<std::byte> data_;
   DatagramSender sender_;
   uint64_t cookie_ = 0;
+  bool lend_ = false;  // Each packet's tail, until somebody counts the loan down.
+  std::vector<WireLoan*> loans_;
   std::vector<uint64_t> finished_;
 };
 
@@ -207,6 +212,32 @@ TEST_F(DatagramSenderTest, PutIsFinishedWhenAllItsPacketsAre) {
   EXPECT_TRUE(sender_.is_idle());
   EXPECT_TRUE(ack(2, {3000})) << "old news";
   EXPECT_EQ(finished_.size(), 2u);
+}
+
+TEST_F(DatagramSenderTest, LentPutIsFinishedWhenItsLastLoanHasEnded) {
+  lend_ = true;
+  const auto reclaim = [this] {
+    sender_.on_reclaimed([this](uint64_t cookie) { finished_.push_back(cookie); });
+  };
+  put(0, 300);
+  put(1, 0);
+  EXPECT_EQ(send({0}).size(), 2u);  // The second ends in a bare tag, which is nobody's bytes.
+  ASSERT_EQ(loans_.size(), 1u);
+  sender_.expire({2'000'000});
+  EXPECT_EQ(send({2'000'000}).size(), 2u) << "the repeat is lent, too";
+  ASSERT_EQ(loans_.size(), 2u);
+  EXPECT_TRUE(ack(2, {2'100'000}));
+  EXPECT_EQ(finished_, (std::vector<uint64_t>{1}));
+  EXPECT_TRUE(sender_.is_waiting_for_loans());
+  --loans_[0]->count;
+  reclaim();
+  EXPECT_EQ(finished_, (std::vector<uint64_t>{1})) << "one packet is still there";
+  EXPECT_TRUE(sender_.is_lending());
+  --loans_[1]->count;
+  reclaim();
+  EXPECT_EQ(finished_, (std::vector<uint64_t>{1, 0}));
+  EXPECT_FALSE(sender_.is_waiting_for_loans());
+  EXPECT_FALSE(sender_.is_lending());
 }
 
 TEST_F(DatagramSenderTest, ImpossibleAckIsRefused) {

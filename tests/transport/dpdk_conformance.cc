@@ -1,7 +1,7 @@
 // Goal: the dpdk fabric keeps the contract over every kind of device that needs no NIC.
 // Method: hub and workers in one process and one thread, one device of the hub's for each worker:
 // rings, memif, af_packet on veth pairs; over IPv4 and IPv6; and with losses, repeats and
-// reordering on top.
+// reordering on top; and with packets gathered from where their bytes lie.
 #include <sched.h>
 
 #include "tests/transport/conformance.h"
@@ -12,9 +12,17 @@
 namespace phub::transport {
 namespace {
 
+struct Manner {
+  bool is_ipv4 = false;
+  bool is_lossy = false;
+  bool gathers = false;
+};
+
 class DpdkPair final : public FabricPair {
  public:
-  DpdkPair(const dpdk::Devices& devices, bool is_ipv4, bool is_lossy) : is_lossy_(is_lossy) {
+  DpdkPair(const dpdk::Devices& devices, const Manner& manner)
+      : is_lossy_(manner.is_lossy), gathers_(manner.gathers) {
+    const bool is_ipv4 = manner.is_ipv4;
     acceptor_ = make(devices.hub, is_ipv4 ? "10.0.0.1" : "", 1);
     for (size_t i = 0; i < kConnectorCount; ++i) {
       const std::string ip = is_ipv4 ? "10.0.0." + std::to_string(i + 2) : "";
@@ -31,7 +39,7 @@ class DpdkPair final : public FabricPair {
  private:
   std::unique_ptr<Fabric> make(const std::vector<std::string>& devices, const std::string& ip,
                                uint32_t shard_count) {
-    std::unique_ptr<Wire> wire = dpdk::make_test_wire(devices, ip, 0, shard_count);
+    std::unique_ptr<Wire> wire = dpdk::make_test_wire(devices, ip, 0, shard_count, gathers_);
     if (is_lossy_) {
       wire = std::make_unique<LossyWire>(std::move(wire), 7 + connectors_.size(),
                                          WireFaults{0.1, 0.1, 0.1});
@@ -41,21 +49,33 @@ class DpdkPair final : public FabricPair {
   }
 
   bool is_lossy_;
+  bool gathers_;
   std::unique_ptr<Fabric> acceptor_;
   std::vector<std::unique_ptr<Fabric>> connectors_;
 };
 
-auto over(const dpdk::Devices& (*devices)(), bool is_ipv4, bool is_lossy = false) {
-  return [=] { return std::make_unique<DpdkPair>(devices(), is_ipv4, is_lossy); };
+auto over(const dpdk::Devices& (*devices)(), const Manner& manner) {
+  return [=] { return std::make_unique<DpdkPair>(devices(), manner); };
 }
 
-INSTANTIATE_FABRIC_CONFORMANCE(dpdk_ring, over(dpdk::ring_devices, false), "");
-INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv4, over(dpdk::memif_devices, true), "");
-INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv6, over(dpdk::memif_devices, false), "");
-INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_lossy, over(dpdk::memif_devices, true, true), "");
-INSTANTIATE_FABRIC_CONFORMANCE(dpdk_af_packet, over(dpdk::packet_devices, true),
+constexpr Manner kIpv4{.is_ipv4 = true};
+constexpr Manner kIpv6{};
+constexpr Manner kLossy{.is_ipv4 = true, .is_lossy = true};
+constexpr Manner kGather{.is_ipv4 = true, .gathers = true};
+constexpr Manner kGatherLossy{.is_lossy = true, .gathers = true};
+
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_ring, over(dpdk::ring_devices, kIpv6), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv4, over(dpdk::memif_devices, kIpv4), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv6, over(dpdk::memif_devices, kIpv6), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_lossy, over(dpdk::memif_devices, kLossy), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_gather, over(dpdk::memif_devices, kGather), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_gather_lossy, over(dpdk::memif_devices, kGatherLossy),
+                               "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_af_packet, over(dpdk::packet_devices, kIpv4),
                                dpdk::why_no_packet_devices());
-INSTANTIATE_FABRIC_CONFORMANCE(dpdk_af_packet_jumbo, over(dpdk::jumbo_packet_devices, false),
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_af_packet_jumbo, over(dpdk::jumbo_packet_devices, kIpv6),
+                               dpdk::why_no_packet_devices());
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_af_packet_gather, over(dpdk::jumbo_packet_devices, kGather),
                                dpdk::why_no_packet_devices());
 
 }  // namespace

@@ -40,10 +40,10 @@ struct End {
 
 class Exchange {
  public:
-  Exchange(uint64_t seed, const WireFaults& faults) {
+  Exchange(uint64_t seed, const WireFaults& faults, bool gathers = false) {
     const dpdk::Devices& devices = dpdk::memif_devices();
     const auto make = [&](const std::vector<std::string>& names, uint32_t shards, uint64_t end) {
-      auto wire = std::make_unique<LossyWire>(dpdk::make_test_wire(names, "", 0, shards),
+      auto wire = std::make_unique<LossyWire>(dpdk::make_test_wire(names, "", 0, shards, gathers),
                                               seed * 10 + end, faults);
       End made;
       made.fabric = std::make_unique<DatagramFabric>(std::move(wire), DatagramOptions());
@@ -69,6 +69,8 @@ class Exchange {
     }
     return true;
   }
+
+  const DatagramFabric& worker(uint32_t i) const { return *workers_[i].fabric; }
 
  private:
   void join(uint32_t worker) {
@@ -168,6 +170,24 @@ TEST_P(DpdkLossTest, EverySumIsExactAndNothingHangs) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(rates, DpdkLossTest, testing::Values(0.0, 0.001, 0.01, 0.05));
+
+TEST(DpdkGatherTest, SumsAreExactWhenPacketsEndInTheWorkersMemory) {
+  for (const double rate : {0.0, 0.01, 0.05}) {
+    for (uint64_t seed = 0; seed < 10; ++seed) {
+      SCOPED_TRACE("rate " + std::to_string(rate) + " seed " + std::to_string(seed));
+      Exchange exchange(seed, {.loss = rate, .duplicate = rate, .late = rate}, true);
+      ASSERT_TRUE(exchange.run());
+      if (testing::Test::HasFailure()) return;
+      EXPECT_GE(exchange.worker(0).counters().packets_gathered, kChunks * kRounds);
+    }
+  }
+}
+
+TEST(DpdkGatherTest, NothingIsGatheredWhereItGainsNothing) {
+  Exchange exchange(0, {});
+  ASSERT_TRUE(exchange.run());
+  EXPECT_EQ(exchange.worker(0).counters().packets_gathered, 0u);
+}
 
 TEST(DpdkWireTest, StrangersAreCountedAndDropped) {
   const auto& names = dpdk::memif_devices();

@@ -111,8 +111,8 @@ std::string why_no_packet_devices() {
 
 std::unique_ptr<DpdkWire> make_test_wire(const std::vector<std::string>& devices,
                                          const std::string& ip, uint32_t shard,
-                                         uint32_t shard_count) {
-  config::DpdkOptions options{.eal = kEal, .devices = devices};
+                                         uint32_t shard_count, bool forces_gather) {
+  config::DpdkOptions options{.eal = kEal, .devices = devices, .forces_gather = forces_gather};
   if (!ip.empty()) options.addresses = {ip};
   auto wire = DpdkWire::make(options, shard, shard_count);
   if (!wire.ok()) std::fprintf(stderr, "%s\n", wire.status().message().c_str());

@@ -30,6 +30,6 @@ std::string why_no_packet_devices();
 // Check-fails where it cannot be made. ip empty: made from the MAC address.
 std::unique_ptr<DpdkWire> make_test_wire(const std::vector<std::string>& devices,
                                          const std::string& ip, uint32_t shard,
-                                         uint32_t shard_count);
+                                         uint32_t shard_count, bool forces_gather = false);
 
 }  // namespace phub::transport::dpdk

@@ -29,6 +29,17 @@ class LossyWire final : public Wire {
   std::span<std::byte> reserve() override { return wire_->reserve(); }
   void send(const WireAddress& to, size_t bytes) override { wire_->send(to, bytes); }
   void flush() override { wire_->flush(); }
+  void add_memory(std::span<const std::byte> memory) override { wire_->add_memory(memory); }
+  void remove_memory(std::span<const std::byte> memory) override { wire_->remove_memory(memory); }
+  bool can_gather(std::span<const std::byte> piece) const override {
+    return wire_->can_gather(piece);
+  }
+  void send_gathered(const WireAddress& to, size_t bytes, std::span<const std::byte> piece,
+                     WireLoan& loan) override {
+    wire_->send_gathered(to, bytes, piece, loan);
+  }
+  void reclaim() override { wire_->reclaim(); }
+  void recall() override { wire_->recall(); }
   int fd() const override { return wire_->fd(); }
   bool arm() override { return late_.empty() && wire_->arm(); }
   void disarm() override { wire_->disarm(); }

@@ -78,6 +78,23 @@ TEST(UdpPacketTest, ChecksumsAreTheInternets) {
   }
 }
 
+TEST(UdpPacketTest, RestThatLiesElsewhereMakesTheSameFrame) {
+  for (const Pair& pair : kPairs) {
+    for (const size_t rest_bytes : {0u, 1u, 2u, 50u, 100u}) {
+      for (const size_t bytes : {100u, 101u}) {
+        const std::vector<std::byte> whole = make_frame(pair, bytes);
+        const std::vector<std::byte> rest(whole.end() - static_cast<long>(rest_bytes), whole.end());
+        std::vector<std::byte> frame = whole;
+        std::fill_n(frame.begin(), frame_head_bytes(pair.from), std::byte{0});
+        const FrameOptions options{.source_port = 50'000, .rest = rest};
+        write_frame_head(pair.from, pair.to, options,
+                         std::span(frame).first(frame.size() - rest_bytes));
+        EXPECT_EQ(frame, whole) << bytes << " bytes, " << rest_bytes << " of them elsewhere";
+      }
+    }
+  }
+}
+
 TEST(UdpPacketTest, NoFlippedBitOfIpAndUdpPasses) {
   for (const Pair& pair : kPairs) {
     std::vector<std::byte> frame = make_frame(pair, 100);

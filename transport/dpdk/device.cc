@@ -3,6 +3,7 @@
 #include <net/if.h>
 #include <rte_cycles.h>
 #include <rte_dev.h>
+#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
@@ -33,14 +34,18 @@ Status device_error(const std::string& name, const std::string& what, int error)
                                                "; DPDK says:\n" + eal_says());
 }
 
-// The value of `key` in the arguments that made a virtual device.
-uint32_t argument_of(const rte_eth_dev_info& info, const std::string& key, uint32_t otherwise) {
+// From the value of `key` on, in the arguments that made a virtual device; empty: not given.
+std::string argument_text(const rte_eth_dev_info& info, const std::string& key) {
   const rte_devargs* const given = ::rte_dev_devargs(info.device);
-  if (given == nullptr || given->args == nullptr) return otherwise;
+  if (given == nullptr || given->args == nullptr) return "";
   const std::string text = std::string(",") + given->args;
   const size_t at = text.find("," + key + "=");
-  if (at == std::string::npos) return otherwise;
-  return static_cast<uint32_t>(std::strtoul(text.c_str() + at + key.size() + 2, nullptr, 0));
+  return at == std::string::npos ? "" : text.substr(at + key.size() + 2);
+}
+uint32_t argument_of(const rte_eth_dev_info& info, const std::string& key, uint32_t otherwise) {
+  const std::string text = argument_text(info, key);
+  if (text.empty()) return otherwise;
+  return static_cast<uint32_t>(std::strtoul(text.c_str(), nullptr, 0));
 }
 
 // Of the calling thread's network; 0: not known.
@@ -124,6 +129,12 @@ uint16_t buffer_bytes_of(const rte_eth_dev_info& info, std::string_view driver, 
   return static_cast<uint16_t>(std::clamp<size_t>(bytes, 2048, UINT16_MAX));
 }
 
+// What they send is copied, and their buffers are free, when rte_eth_tx_burst returns.
+bool copies_frames(const rte_eth_dev_info& info, std::string_view driver) {
+  if (driver == "net_memif") return argument_text(info, "zero-copy").substr(0, 3) != "yes";
+  return driver == "net_af_packet";
+}
+
 }  // namespace
 
 std::vector<std::string> Device::all_names() {
@@ -173,7 +184,10 @@ Device::Device(Device&& other) noexcept
       can_sum_ip_(other.can_sum_ip_),
       can_sum_udp_(other.can_sum_udp_),
       is_virtual_(other.is_virtual_),
-      is_isolated_(other.is_isolated_) {}
+      is_isolated_(other.is_isolated_),
+      copies_(other.copies_),
+      can_gather_(other.can_gather_),
+      bus_device_(other.bus_device_) {}
 
 Device::~Device() { stop(); }
 
@@ -190,6 +204,12 @@ Status Device::read_limits(uint32_t mtu_wanted) {
   queue_count_max_ = std::min(info.max_rx_queues, info.max_tx_queues);
   can_sum_ip_ = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
   can_sum_udp_ = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
+  bus_device_ = info.device;
+  copies_ = copies_frames(info, driver);
+  // Rings hand the buffers themselves to the peer, who may keep them as long as he likes.
+  can_gather_ = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 &&
+                driver != "net_ring" &&
+                (copies_ || (can_sum_udp_ && ::rte_eal_iova_mode() == RTE_IOVA_VA));
   rte_ether_addr mac{};
   ::rte_eth_macaddr_get(port_, &mac);
   // Rings have no address; any that is nobody else's does.
@@ -216,6 +236,7 @@ Status Device::start(const std::vector<rte_mempool*>& pools) {
   conf.rxmode.offloads = info.rx_offload_capa & kReceiveSums;
   conf.txmode.offloads =
       info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+  if (can_gather_) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
   const uint64_t spread =
       info.flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_UDP);
   if (queues > 1 && !is_paired_ && spread != 0) {  // Where flows cannot be steered one by one.
@@ -247,7 +268,30 @@ Status Device::start(const std::vector<rte_mempool*>& pools) {
   error = ::rte_eth_dev_start(port_);
   if (error != 0) return device_error(name_, "does not start", error);
   queue_count_ = queues;
+  for (uint16_t i = 0; i < queues; ++i) can_gather_ = can_gather_ && returns_buffers(i);
   return is_virtual_ ? Status() : wait_for_link(port_, name_);
+}
+
+// Drivers free what has left when more is sent, which may be never. Those that lent memory goes to
+// can be told to, and stop a queue whose cable is out: tried here, since no flag says so.
+bool Device::returns_buffers(uint16_t queue) const {
+  return copies_ || (::rte_eth_tx_done_cleanup(port_, queue, 0) >= 0 &&
+                     ::rte_eth_dev_tx_queue_stop(port_, queue) == 0 &&
+                     ::rte_eth_dev_tx_queue_start(port_, queue) == 0);
+}
+
+bool Device::gains_by_gather(bool is_ipv4) const {
+  return !copies_ && can_sum_udp_ && (can_sum_ip_ || !is_ipv4);
+}
+
+void Device::reclaim(uint16_t queue) const {
+  if (!copies_) ::rte_eth_tx_done_cleanup(port_, queue, 0);
+}
+
+void Device::recall(uint16_t queue) const {
+  if (copies_) return;
+  ::rte_eth_dev_tx_queue_stop(port_, queue);
+  ::rte_eth_dev_tx_queue_start(port_, queue);
 }
 
 void Device::stop() {

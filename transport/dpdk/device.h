@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+struct rte_device;
+
 namespace phub::transport::dpdk {
 
 class Device {
@@ -42,6 +44,14 @@ class Device {
   uint16_t queue_count() const { return queue_count_; }  // 0: not started.
   bool can_sum_ip() const { return can_sum_ip_; }
   bool can_sum_udp() const { return can_sum_udp_; }
+  // Frames may end in lent memory: segments can be chained, and lent ones come back. Known when
+  // the device is started; before, true if it may turn out so.
+  bool can_gather() const { return can_gather_; }
+  // It pays: the device itself reads and sums the bytes. Otherwise they are read in any case.
+  bool gains_by_gather(bool is_ipv4) const;
+  void reclaim(uint16_t queue) const;  // Frees what has left.
+  void recall(uint16_t queue) const;   // Frees also what has not. REQUIRES: can_gather().
+  rte_device* bus_device() const { return bus_device_; }
 
   // With a queue pair per pool, which receives into it. mbufs: room for a frame of mtu().
   Status start(const std::vector<rte_mempool*>& pools);
@@ -56,6 +66,7 @@ class Device {
  private:
   Device() = default;
   Status read_limits(uint32_t mtu_wanted);
+  bool returns_buffers(uint16_t queue) const;
 
   std::string name_;
   uint16_t port_ = 0;
@@ -71,6 +82,9 @@ class Device {
   bool can_sum_udp_ = false;
   bool is_virtual_ = false;
   bool is_isolated_ = false;  // The kernel has it, too: only packets that are steered come.
+  bool copies_ = false;       // Nothing is read after a burst has been sent.
+  bool can_gather_ = false;
+  rte_device* bus_device_ = nullptr;
 };
 
 }  // namespace phub::transport::dpdk

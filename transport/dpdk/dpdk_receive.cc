@@ -29,7 +29,7 @@ void DpdkWire::free_held() {
 }
 
 // Each queue in turn, so that a busy one does not starve the others.
-size_t DpdkWire::gather(std::span<rte_mbuf*> packets) {
+size_t DpdkWire::collect(std::span<rte_mbuf*> packets) {
   size_t count = std::min(early_count_, packets.size());
   std::copy_n(early_.begin(), count, packets.begin());
   std::copy(early_.begin() + count, early_.begin() + early_count_, early_.begin());
@@ -53,7 +53,7 @@ size_t DpdkWire::receive(std::span<WirePacket> packets) {
   adopt_thread();
   free_held();
   std::array<rte_mbuf*, kBurst> raw;
-  const size_t count = gather(std::span(raw).first(std::min(raw.size(), packets.size())));
+  const size_t count = collect(std::span(raw).first(std::min(raw.size(), packets.size())));
   if (count > 0) nap_ns_ = kNapMinNs;
   for (size_t i = 0; i < std::min<size_t>(count, 2); ++i) {
     rte_prefetch0(rte_pktmbuf_mtod(raw[i], void*));

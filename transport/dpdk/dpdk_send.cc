@@ -44,6 +44,10 @@ void DpdkWire::send(const WireAddress& address, size_t bytes) {
   rte_mbuf* const packet = buffers_[--buffer_count_];
   packet->data_len = static_cast<uint16_t>(head_bytes_ + bytes);
   packet->pkt_len = packet->data_len;
+  launch(packet, address);
+}
+
+void DpdkWire::launch(rte_mbuf* packet, const WireAddress& address) {
   const UdpPlace to = place_of(address);
   if (last_device_ < 0 || to.mac != last_to_.mac) {
     last_to_ = to;
@@ -76,6 +80,9 @@ void DpdkWire::finish(rte_mbuf* packet, const UdpPlace& to, const Device& device
         (is_ipv4 ? RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM : RTE_MBUF_F_TX_IPV6);
     packet->l2_len = kEthernetBytes;
     packet->l3_len = is_ipv4 ? kIpv4Bytes : kIpv6Bytes;
+  }
+  if (const rte_mbuf* const rest = packet->next; rest != nullptr) {
+    options.rest = {rte_pktmbuf_mtod(rest, const std::byte*), rest->data_len};
   }
   write_frame_head(place_, to, options, {rte_pktmbuf_mtod(packet, std::byte*), packet->data_len});
 }

@@ -15,6 +15,14 @@ namespace {
 
 constexpr int64_t kNapMaxNs = 1'000'000;
 constexpr size_t kRoutesMax = 4096;
+// With all devices at once; when all are, bytes are copied.
+constexpr uint32_t kLentPackets = 4095;
+
+std::vector<rte_device*> bus_devices(const std::vector<Device>& devices) {
+  std::vector<rte_device*> all;
+  for (const Device& device : devices) all.push_back(device.bus_device());
+  return all;
+}
 
 void set_timer(int fd, int64_t ns) {
   const itimerspec after{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = ns}};
@@ -31,10 +39,15 @@ Result<std::unique_ptr<DpdkWire>> DpdkWire::make(const config::DpdkOptions& opti
     station->leave(shard);
     return Status(Code::resource_exhausted, "dpdk: no timer: " + base::errno_text());
   }
-  return std::unique_ptr<DpdkWire>(new DpdkWire(std::move(station), shard, std::move(timer)));
+  std::unique_ptr<DpdkWire> wire(
+      new DpdkWire(options, std::move(station), shard, std::move(timer)));
+  PHUB_TRY(wire->make_lent_pool());
+  if (wire->station_->is_started()) wire->make_lanes();
+  return wire;
 }
 
-DpdkWire::DpdkWire(std::shared_ptr<Station> station, uint32_t shard, base::Fd timer)
+DpdkWire::DpdkWire(const config::DpdkOptions& options, std::shared_ptr<Station> station,
+                   uint32_t shard, base::Fd timer)
     : station_(std::move(station)),
       shard_(shard),
       place_(station_->place(shard)),
@@ -42,13 +55,17 @@ DpdkWire::DpdkWire(std::shared_ptr<Station> station, uint32_t shard, base::Fd ti
       pool_(station_->send_pool(shard)),
       mailbox_(station_->mailbox(shard)),
       timer_(std::move(timer)),
+      lent_memory_(bus_devices(station_->devices())),
+      forces_gather_(options.forces_gather),
       process_(::getpid()) {
   routes_.reserve(kRoutesMax);
-  if (station_->is_started()) make_lanes();
 }
 
 DpdkWire::~DpdkWire() {
-  if (::getpid() != process_) return;  // Rings and pools are the parent's.
+  if (::getpid() != process_) {  // Rings, pools and mappings are the parent's.
+    lent_memory_.forget();
+    return;
+  }
   flush();
   free_held();
   ::rte_pktmbuf_free_bulk(early_.data(), static_cast<unsigned>(early_count_));
@@ -60,7 +77,16 @@ DpdkWire::~DpdkWire() {
       ::rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
     }
   }
+  PHUB_DCHECK(lent_count_ == 0);
   station_->leave(shard_);
+}
+
+Status DpdkWire::make_lent_pool() {
+  if (!wants_gather()) return {};
+  PHUB_TRY_ASSIGN(lent_pool_, take_pool({.buffer_count = kLentPackets,
+                                         .private_bytes = lent_bytes(),
+                                         .socket = station_->devices().front().socket()}));
+  return {};
 }
 
 void DpdkWire::make_lanes() {
@@ -73,6 +99,7 @@ void DpdkWire::make_lanes() {
     lanes_.push_back({.of = queue});
   }
   PHUB_CHECK(lanes_of_.size() == station_->devices().size());
+  gathers_ = lent_pool_ != nullptr && wants_gather();
 }
 
 size_t DpdkWire::mtu() const { return station_->mtu() - (head_bytes_ - kEthernetBytes); }
@@ -111,7 +138,7 @@ void DpdkWire::expect(const std::array<std::byte, 6>& mac) {
 
 bool DpdkWire::arm() {
   flush();
-  if (early_count_ == 0) early_count_ = gather(early_);
+  if (early_count_ == 0) early_count_ = collect(early_);
   if (early_count_ > 0) return false;
   set_timer(timer_.get(), nap_ns_);
   nap_ns_ = std::min(2 * nap_ns_, kNapMaxNs);

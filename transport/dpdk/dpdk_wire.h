@@ -5,7 +5,8 @@
 // from; before it has been heard, by all.
 //
 // Receiving copies nothing: what receive() returns lies in the device's buffers. Sending builds the
-// packet in the buffer that the device reads.
+// packet in the buffer that the device reads; its end stays where it is, in memory that was added,
+// where every device can chain buffers and sum what they hold.
 //
 // These devices wake nobody: fd() is a timer, which lets an idle thread nap for 50 us to 1 ms.
 #pragma once
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "transport/dpdk/lent_memory.h"
 #include "transport/dpdk/station.h"
 #include "transport/wire.h"
 
@@ -37,6 +39,13 @@ class DpdkWire final : public Wire {
   std::span<std::byte> reserve() override;
   void send(const WireAddress& to, size_t bytes) override;
   void flush() override;
+  void add_memory(std::span<const std::byte> memory) override;
+  void remove_memory(std::span<const std::byte> memory) override;
+  bool can_gather(std::span<const std::byte> piece) const override;
+  void send_gathered(const WireAddress& to, size_t bytes, std::span<const std::byte> piece,
+                     WireLoan& loan) override;
+  void reclaim() override;
+  void recall() override;
   size_t receive(std::span<WirePacket> packets) override;
   int fd() const override { return timer_.get(); }
   bool arm() override;
@@ -58,17 +67,24 @@ class DpdkWire final : public Wire {
     uint32_t device = kUnheard;
   };
 
-  DpdkWire(std::shared_ptr<Station> station, uint32_t shard, base::Fd timer);
+  DpdkWire(const config::DpdkOptions& options, std::shared_ptr<Station> station, uint32_t shard,
+           base::Fd timer);
+  Status make_lent_pool();
   void make_lanes();
   // Sending.
   bool fill_buffers();
   Lane& lane_to(const UdpPlace& to, uint32_t device);
   void finish(rte_mbuf* packet, const UdpPlace& to, const Device& device);
+  void launch(rte_mbuf* packet, const WireAddress& to);
   void append(Lane& lane, rte_mbuf* packet);
   void drain(Lane& lane);
   void send_by_all(const UdpPlace& to, rte_mbuf* packet);
+  // Gathering.
+  static uint16_t lent_bytes();
+  bool wants_gather() const;
+  rte_mbuf* attach(std::span<const std::byte> piece, WireLoan& loan);
   // Receiving.
-  size_t gather(std::span<rte_mbuf*> packets);
+  size_t collect(std::span<rte_mbuf*> packets);
   bool accept(rte_mbuf* packet, WirePacket* accepted);
   bool hand_over(rte_mbuf* packet, uint32_t shard);
   void expect(const std::array<std::byte, 6>& mac);
@@ -90,6 +106,12 @@ class DpdkWire final : public Wire {
   UdpPlace last_to_;  // Packets come in runs: the search is done for the first of a run.
   int last_device_ = -1;
   Route last_from_;
+
+  LentMemory lent_memory_;
+  Pool lent_pool_;  // Null: nothing is gathered.
+  uint32_t lent_count_ = 0;
+  bool forces_gather_ = false;
+  bool gathers_ = false;
 
   std::array<rte_mbuf*, kBurst> buffers_{};  // To be filled: [0, buffer_count_).
   size_t buffer_count_ = 0;

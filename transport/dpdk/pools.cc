@@ -17,10 +17,7 @@ constexpr unsigned kThreadCache = 256;
 
 struct Stored {
   rte_mempool* pool = nullptr;
-  uint32_t buffer_count = 0;
-  uint16_t buffer_bytes = 0;
-  int socket = 0;
-  bool has_cache = true;
+  PoolShape shape;
   bool is_taken = false;
 };
 std::mutex mutex;
@@ -38,28 +35,28 @@ void give_back(rte_mempool* pool) {
 
 }  // namespace
 
-Result<Pool> take_pool(uint32_t buffer_count, uint16_t buffer_bytes, int socket, bool has_cache) {
+Result<Pool> take_pool(const PoolShape& shape) {
   const std::scoped_lock lock(mutex);
   for (Stored& stored : store()) {
-    if (stored.is_taken || stored.buffer_count != buffer_count ||
-        stored.buffer_bytes != buffer_bytes || stored.socket != socket ||
-        stored.has_cache != has_cache) {
-      continue;
-    }
+    if (stored.is_taken || stored.shape != shape) continue;
     stored.is_taken = true;
     return Pool(stored.pool, give_back);
   }
   const std::string name = "phub_pool_" + std::to_string(store().size());
   rte_mempool* const pool = ::rte_pktmbuf_pool_create(
-      name.c_str(), buffer_count, has_cache ? kThreadCache : 0, 0, buffer_bytes, socket);
+      name.c_str(), shape.buffer_count, shape.has_cache ? kThreadCache : 0,
+      static_cast<uint16_t>(RTE_ALIGN_CEIL(shape.private_bytes, RTE_MBUF_PRIV_ALIGN)),
+      shape.buffer_bytes, shape.socket);
   if (pool == nullptr) {
-    const size_t mib = (size_t{buffer_count} * (buffer_bytes + sizeof(rte_mbuf)) >> 20) + 1;
+    const size_t each = shape.buffer_bytes + shape.private_bytes + sizeof(rte_mbuf);
+    const size_t mib = (shape.buffer_count * each >> 20) + 1;
     return Status(Code::resource_exhausted,
-                  "dpdk: no memory for " + std::to_string(buffer_count) + " packet buffers, " +
-                      std::to_string(mib) + " MiB in all: " + ::rte_strerror(rte_errno) +
+                  "dpdk: no memory for " + std::to_string(shape.buffer_count) +
+                      " packet buffers, " + std::to_string(mib) +
+                      " MiB in all: " + ::rte_strerror(rte_errno) +
                       "; reserve more hugepages, or raise DPDK's argument -m with --no-huge");
   }
-  store().push_back({pool, buffer_count, buffer_bytes, socket, has_cache, true});
+  store().push_back({pool, shape, true});
   return Pool(pool, give_back);
 }
 

@@ -13,8 +13,17 @@ namespace phub::transport::dpdk {
 // Goes back to the store when the last owner lets go.
 using Pool = std::shared_ptr<rte_mempool>;
 
-// has_cache: each thread keeps some of its own, which is faster where one thread takes and frees.
+struct PoolShape {
+  uint32_t buffer_count = 0;
+  uint16_t buffer_bytes = 0;   // 0: buffers without room, to attach others' memory to.
+  uint16_t private_bytes = 0;  // For the owner, beside each.
+  int socket = 0;
+  bool has_cache = true;  // Each thread keeps some: faster where one thread takes and frees.
+
+  bool operator==(const PoolShape&) const = default;
+};
+
 // resource_exhausted: DPDK's memory does not hold it; says how much is needed. Thread-safe.
-Result<Pool> take_pool(uint32_t buffer_count, uint16_t buffer_bytes, int socket, bool has_cache);
+Result<Pool> take_pool(const PoolShape& shape);
 
 }  // namespace phub::transport::dpdk

@@ -140,8 +140,12 @@ Status Station::make_pools() {
     // them from the device that waits for them.
     const bool has_cache = shard_count_ < 2;
     const int socket = devices_.front().socket();
-    PHUB_TRY_ASSIGN(Pool receive, take_pool(count, bytes, socket, has_cache));
-    PHUB_TRY_ASSIGN(Pool send, take_pool(count, bytes, socket, true));
+    PHUB_TRY_ASSIGN(Pool receive, take_pool({.buffer_count = count,
+                                             .buffer_bytes = bytes,
+                                             .socket = socket,
+                                             .has_cache = has_cache}));
+    PHUB_TRY_ASSIGN(Pool send,
+                    take_pool({.buffer_count = count, .buffer_bytes = bytes, .socket = socket}));
     receive_pools_.push_back(std::move(receive));
     send_pools_.push_back(std::move(send));
   }
