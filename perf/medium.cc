@@ -28,14 +28,27 @@ std::string joined(const std::vector<std::string>& names) {
 }
 
 // memif joins two processes: every hub has a device for every rank, and a rank one for every hub.
+uint64_t memif_buffer_bytes(const Case& one) {
+  constexpr uint64_t kFrontBytes = 18;  // What stands before an IP packet, at most.
+  return one.frame_bytes == 0 ? kMemifBufferBytes : one.frame_bytes + kFrontBytes;
+}
+
 std::string memif(const Case& one, const std::string& folder, const char* role, uint32_t device,
                   uint32_t hub, uint32_t rank) {
-  constexpr uint64_t kFrontBytes = 18;  // What stands before an IP packet, at most.
-  const uint64_t buffer_bytes = std::max(kMemifBufferBytes, one.frame_bytes + kFrontBytes);
   return " --vdev=net_memif" + std::to_string(device) + ",role=" + role +
          ",id=" + std::to_string(rank) +
-         ",socket-abstract=no,rsize=9,bsize=" + std::to_string(buffer_bytes) + ",socket=" + folder +
-         "/memif" + std::to_string(hub) + ".sock";
+         ",socket-abstract=no,rsize=9,bsize=" + std::to_string(memif_buffer_bytes(one)) +
+         ",socket=" + folder + "/memif" + std::to_string(hub) + ".sock";
+}
+
+// Address space for the buffers of `shards`, which DPDK takes at start without hugepages.
+std::string dpdk_memory(const Case& one, uint32_t shards, uint32_t devices) {
+  constexpr uint64_t kBuffersPerDevice = 2048;  // A pool to receive and one to send, each shard.
+  constexpr uint64_t kBufferOverhead = 512;
+  constexpr uint64_t kOtherMib = 256;
+  const uint64_t bytes = 2 * uint64_t{shards} * (devices + 1) * kBuffersPerDevice *
+                         (memif_buffer_bytes(one) + kBufferOverhead);
+  return " -m " + std::to_string((bytes >> 20) + kOtherMib);
 }
 
 // What both ends are told in the same words.
@@ -100,6 +113,7 @@ std::vector<std::string> hub_medium(const Case& one, const std::string& folder, 
   }
   if (one.fabric == "dpdk") {
     std::string& eal = options["dpdk_eal"] = "--no-huge --no-pci";
+    eal += dpdk_memory(one, one.shards, one.workers);
     for (uint32_t rank = 0; rank < one.workers; ++rank) {
       eal += memif(one, folder, "server", rank, hub, rank);
     }
@@ -121,6 +135,7 @@ std::map<std::string, std::string> worker_medium(const Case& one, const std::str
   }
   if (one.fabric == "dpdk") {
     std::string& eal = options["dpdk_eal"] = "--no-huge --no-pci";
+    eal += dpdk_memory(one, 1, one.form.hubs);
     for (uint32_t hub = 0; hub < one.form.hubs; ++hub) {
       eal += memif(one, folder, "client", hub, hub, rank);
     }

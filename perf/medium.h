@@ -10,8 +10,9 @@
 
 namespace phub::perf {
 
-// Of a memif device: what its far end can be given in one piece, the longest frame.
-constexpr uint64_t kMemifBufferBytes = 9216;
+// Of a memif device: what its far end can be given in one piece, the longest frame. One chunk of
+// 32 KiB and what stands before it.
+constexpr uint64_t kMemifBufferBytes = 33'792;
 
 // Why the fabric cannot be measured here and what to do; empty: it can.
 std::string missing_medium(const std::string& fabric);
