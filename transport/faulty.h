@@ -54,6 +54,9 @@ class FaultyFabric final : public Fabric {
   void disarm() override { inner_->disarm(); }
   Instant next_deadline() const override;
   void want(LinkId link, uint32_t count) override { inner_->want(link, count); }
+  std::span<const RailCounters> rails() const override { return inner_->rails(); }
+  std::vector<std::string> choices() const override { return inner_->choices(); }
+  const PacketCounters* packets() const override { return inner_->packets(); }
 
  private:
   struct Link {

@@ -42,9 +42,13 @@ void Cables::plug(uint32_t device) {
   pulled_ &= ~(uint64_t{1} << device);
 }
 
-void Cables::harm(uint32_t device, const std::string& netem) {
-  run("tc qdisc replace dev " + port(device) + " root netem " + netem);
-  harmed_ |= uint64_t{1} << device;
+void Cables::harm(std::span<const uint32_t> devices, const std::string& netem) {
+  std::string orders;
+  for (const uint32_t device : devices) {
+    orders += "qdisc replace dev " + port(device) + " root netem " + netem + "\n";
+    harmed_ |= uint64_t{1} << device;
+  }
+  run("tc -batch - <<'END'\n" + orders + "END");
 }
 
 void Cables::heal(uint32_t device) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 namespace phub::rdma {
@@ -19,8 +20,8 @@ class Cables {
 
   void pull(uint32_t device);
   void plug(uint32_t device);
-  // What goes to the device meets netem: "loss 1%", "loss 100%", "delay 1ms".
-  void harm(uint32_t device, const std::string& netem);
+  // What goes to the devices meets netem: "loss 1%", "loss 100%", "delay 1ms".
+  void harm(std::span<const uint32_t> devices, const std::string& netem);
   void heal(uint32_t device);
 
  private:

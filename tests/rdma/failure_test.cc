@@ -3,6 +3,7 @@
 // Method: phubd and workers on soft-RoCE devices; the switch's ports go down and lose packets.
 #include <signal.h>
 
+#include <array>
 #include <thread>
 
 #include "tests/rdma/machine_fixture.h"
@@ -29,7 +30,7 @@ TEST_F(RdmaFailureTest, LostPacketsCostTimeOnly) {
   const Child hub = start_hub("rxe0");
   for (const char* const loss : {"loss 0.1%", "loss 1%"}) {
     SCOPED_TRACE(loss);
-    for (const uint32_t device : {0u, 1u, 2u}) cables_.harm(device, loss);
+    cables_.harm(std::array{0u, 1u, 2u}, loss);
     std::vector<Child> ranks = start_pair("lossy", 20);
     expect_done(ranks);
   }
