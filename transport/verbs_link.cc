@@ -291,6 +291,7 @@ bool VerbsLink::on_completion(uint32_t index, const ibv_wc& completion, Event* e
   Lane& lane = lanes_[index];
   if (state_ != State::live || lane.queue->is_stale(completion)) return false;
   if (completion.status != IBV_WC_SUCCESS) {
+    lane.queue->on_error(completion);
     if (!lane.is_stopping) fail(index, completion);
     return false;
   }
@@ -319,6 +320,7 @@ bool VerbsLink::on_completion(uint32_t index, const ibv_wc& completion, Event* e
 
 void VerbsLink::after_batch(uint32_t index) {
   if (state_ != State::live) return;
+  if (lanes_[index].is_stopping && lanes_[index].queue->is_drained()) return end_stop(index);
   if (lanes_[index].phase != Phase::up) advance(index);
   lanes_[index].queue->after_batch();
   restart_if_refused(index);

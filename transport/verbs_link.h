@@ -121,6 +121,8 @@ class VerbsLink {
     bool is_settled = true;   // It is known what arrived of the incarnations before.
     bool has_worked = false;  // Something has arrived by it, or was answered.
     uint64_t stopped_at = 0;  // Takes of the rail's completions until then.
+    Instant drained_by{0};    // 0: the clock has not been seen since it was stopped.
+    bool is_overdue = false;  // The marker has not come by then.
     std::optional<VerbsLetter> news;
     std::string failure;
     uint32_t paths_tried = 0;
@@ -149,6 +151,8 @@ class VerbsLink {
   void apply(uint32_t lane, const VerbsLetter& letter);
   void restart(uint32_t lane, uint32_t incarnation, std::string why);
   void restart_if_refused(uint32_t lane);
+  void end_stop(uint32_t lane);
+  Instant check_drain(uint32_t lane, Instant now);
   void remake(uint32_t lane);
   void make_detour(uint32_t lane);
   bool take_address(uint32_t lane, const VerbsLetter& letter);

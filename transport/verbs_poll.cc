@@ -9,6 +9,13 @@
 #include "transport/verbs_path.h"
 
 namespace phub::transport {
+namespace {
+
+// Batches of completions from one rail in one poll: those without events must not keep the other
+// rails and the timers waiting for ever.
+constexpr uint32_t kTakesMax = 16;
+
+}  // namespace
 
 size_t VerbsFabric::put(std::span<const Put> puts) {
   size_t taken = 0;
@@ -56,7 +63,7 @@ size_t VerbsFabric::deal_with_taken(VerbsRail& rail, std::span<Event> events) {
 
 size_t VerbsFabric::poll_rail(VerbsRail& rail, std::span<Event> events) {
   size_t filled = 0;
-  while (filled < events.size()) {
+  for (uint32_t takes = 0; takes < kTakesMax && filled < events.size(); ++takes) {
     const bool is_rest = !rail.taken().empty();
     const bool is_short = !is_rest && rail.take() < VerbsRail::kBatch;
     filled += deal_with_taken(rail, events.subspan(filled));

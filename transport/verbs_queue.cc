@@ -41,7 +41,7 @@ VerbsQueue::VerbsQueue(VerbsRail& rail, VerbsDomain& domain, uint16_t number, ui
 VerbsQueue::~VerbsQueue() { unmake(); }
 
 uint32_t VerbsQueue::completions_max(const VerbsQueueShape& shape) {
-  return shape.send_depth + kControlReserve + 2 + shape.receive_depth + kCreditReserve;
+  return shape.send_depth + kControlReserve + 2 + shape.receive_depth + kCreditReserve + 1;
 }
 
 Status VerbsQueue::make() {
@@ -60,11 +60,11 @@ Status VerbsQueue::make() {
   }
   ibv_qp_init_attr wanted = {};
   wanted.send_cq = wanted.recv_cq = rail_->completions();
-  wanted.cap = {send_room_, receive_room_, 1, 1, kInlineWanted};
+  wanted.cap = {send_room_, receive_room_ + 1, 1, 1, kInlineWanted};  // One for the marker.
   wanted.qp_type = IBV_QPT_RC;
   queue_pair_.reset(verbs().create_qp(pd, &wanted));
   if (queue_pair_ == nullptr) {
-    wanted.cap = {send_room_, receive_room_, 1, 1, 0};
+    wanted.cap = {send_room_, receive_room_ + 1, 1, 1, 0};
     queue_pair_.reset(verbs().create_qp(pd, &wanted));
   }
   if (queue_pair_ == nullptr) {
@@ -76,7 +76,7 @@ Status VerbsQueue::make() {
   inline_max_ = wanted.cap.max_inline_data;
   ++generation_;
   posted_ = completed_ = bound_at_ = since_signal_ = receive_place_ = header_place_ = 0;
-  has_failed_ = false;
+  has_failed_ = is_drained_ = false;
   receives_used_ = receive_room_;
   credit_given_ = arrived_;
   first_packet_ = random_packet_number();
@@ -164,8 +164,13 @@ Status VerbsQueue::bind_window() {
                 "bind a memory window on " + rail_->device().name + ": " + base::errno_text());
 }
 
+// The marker goes first: soft-RoCE looks for receives to give back only as it is told of the error,
+// and one behind as many as there are credits is not taken by a put.
 void VerbsQueue::stop() {
   is_open_ = is_joined_ = false;
+  is_drained_ = queue_pair_ == nullptr;
+  if (is_drained_) return;
+  post_marker();
   force_error();
 }
 
@@ -180,8 +185,9 @@ void VerbsQueue::force_error() {
 // refuse what is still under way to it, which would make an error of it at the peer.
 void VerbsQueue::unmake() {
   has_failed_ = false;
+  is_open_ = is_joined_ = false;
   if (queue_pair_ == nullptr) return;
-  stop();
+  force_error();
   window_.reset();
   queue_pair_.reset();
   ++generation_;

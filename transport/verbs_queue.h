@@ -11,8 +11,12 @@
 //              many puts it has posted receives for again. kCreditReserve receives more are there
 //              for those, so that no receive is ever missing.
 //
+//
 // After an error a new queue pair is made: an incarnation. What arrived by the old one is counted,
-// the peer is told (verbs_repair.h), and the rest is posted again.
+// the peer is told (verbs_link.h), and the rest is posted again. All has been counted when the
+// marker is out, a receive posted last, for devices give receives back in their order: a completion
+// queue that is empty just now proves nothing, for a write may be acknowledged before its
+// completion is there.
 #pragma once
 
 #include <array>
@@ -78,8 +82,13 @@ class VerbsQueue {
   // Puts go out from now on.
   void open() { is_open_ = true; }
   bool is_open() const { return is_open_; }
-  // Nothing more is sent or received. What has arrived is still in the completion queue.
+  // Nothing more is sent or received. What has arrived is still in the completion queue, before
+  // the marker.
   void stop();
+  // The marker is out.
+  bool is_drained() const { return is_drained_; }
+  // A completion in error of this queue pair. REQUIRES: not stale.
+  void on_error(const ibv_wc& completion);
   // For tests of failures.
   void force_error();
   void revoke_window() { window_.reset(); }
@@ -121,6 +130,7 @@ class VerbsQueue {
   Status modify(ibv_qp_attr* attributes, int mask, const char* what);
   Status bind_window();
   void post_receives();
+  void post_marker();
   void give_credit();
   bool may_signal(bool is_last);
   bool post_control(ibv_send_wr& request, bool is_signalled = false);
@@ -149,6 +159,7 @@ class VerbsQueue {
   uint16_t generation_;
   bool is_joined_ = false;
   bool is_open_ = false;
+  bool is_drained_ = false;
   bool has_failed_ = false;
 
   const uint32_t receive_room_;

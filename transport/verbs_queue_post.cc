@@ -12,6 +12,7 @@ namespace {
 // The lower half of a work request's wr_id: what it is, and its number.
 constexpr uint64_t kReceiveId = uint64_t{1} << 31;
 constexpr uint32_t kNumberMask = (1u << 31) - 1;
+constexpr uint32_t kMarkerPlace = kNumberMask;
 constexpr uint32_t kPutBatch = 32;
 
 VerbsArrival offend(const char* offence) {
@@ -155,6 +156,18 @@ void VerbsQueue::post_receives() {
   }
 }
 
+// Refused, it never comes: who waits for it has a deadline.
+void VerbsQueue::post_marker() {
+  ibv_recv_wr request = {id_of(kReceiveId, kMarkerPlace), nullptr, nullptr, 0};
+  ibv_recv_wr* bad = nullptr;
+  ibv_post_recv(queue_pair_.get(), &request, &bad);
+}
+
+void VerbsQueue::on_error(const ibv_wc& completion) {
+  is_drained_ =
+      is_drained_ || (completion.wr_id & UINT32_MAX) == (kReceiveId | uint64_t{kMarkerPlace});
+}
+
 void VerbsQueue::give_credit() {
   if (arrived_ - credit_given_ < std::max(shape_.receive_depth / 4, 1u)) return;
   ibv_send_wr request = {};
@@ -166,6 +179,7 @@ void VerbsQueue::give_credit() {
 void VerbsQueue::after_batch() {
   if (!is_joined_) return;
   post_receives();
+  if (has_failed_) return;  // No credit for what is not there.
   give_credit();
   flush();
 }
@@ -185,6 +199,8 @@ void VerbsQueue::on_sent(uint32_t number) {
 }
 
 VerbsArrival VerbsQueue::on_receive(const ibv_wc& completion) {
+  const uint32_t place = static_cast<uint32_t>(completion.wr_id) & kNumberMask;
+  if (place >= receive_room_) return offend("sent more than it had credit for");  // The marker.
   ++receives_used_;
   const bool is_write = completion.opcode == IBV_WC_RECV_RDMA_WITH_IMM;
   const uint32_t tag = ntohl(completion.imm_data);
@@ -204,7 +220,7 @@ VerbsArrival VerbsQueue::on_receive(const ibv_wc& completion) {
     return {VerbsArrival::Kind::put, tag, tag & shape_.tag_slot_mask, completion.byte_len, nullptr};
   }
   if (completion.byte_len != sizeof(Header)) return offend("sent a message of another kind");
-  const Header& header = headers_[static_cast<uint32_t>(completion.wr_id) & kNumberMask];
+  const Header& header = headers_[place];
   return {VerbsArrival::Kind::put, tag, header.slot, header.bytes, nullptr};
 }
 

@@ -54,6 +54,8 @@ class VerbsRail {
   // Fewer than kBatch: the completion queue was empty.
   size_t take();
   uint64_t take_count() const { return take_count_; }
+  // So many take all that was there before them, however much comes meanwhile.
+  uint64_t takes_of_all() const { return static_cast<uint32_t>(completions_->cqe) / kBatch + 2; }
 
   // arm: the descriptor tells of the next completion; disarm: takes what it told.
   void arm();

@@ -12,6 +12,7 @@ constexpr int64_t kLastPauseNs = 500'000'000;
 constexpr int64_t kRepairPatienceNs = 5'000'000'000;
 constexpr int64_t kConnectPatienceNs = 20'000'000'000;
 constexpr int64_t kProbeNs = 1'000'000'000;
+constexpr int64_t kDrainPatienceNs = 100'000'000;
 constexpr int64_t kFirstRestNs = 500'000'000;
 constexpr int64_t kLastRestNs = 30'000'000'000;
 constexpr int64_t kRestForgottenNs = 60'000'000'000;
@@ -41,7 +42,7 @@ void VerbsLink::fail(uint32_t index, const ibv_wc& completion) {
   restart(index, lanes_[index].incarnation + 1, std::move(why));
 }
 
-// Stops the queue pair; on_empty() goes on once all that had arrived by it is taken.
+// Stops the queue pair; end_stop() goes on once all that had arrived by it is taken.
 void VerbsLink::restart(uint32_t index, uint32_t incarnation, std::string why) {
   Lane& lane = lanes_[index];
   VerbsRail& rail = *rails_[lane.rail];
@@ -60,6 +61,8 @@ void VerbsLink::restart(uint32_t index, uint32_t incarnation, std::string why) {
   lane.pause_ns = kFirstPauseNs;
   if (lane.is_stopping) return;
   lane.is_stopping = true;
+  lane.is_overdue = false;
+  lane.drained_by = {0};
   lane.stopped_at = rail.take_count();
   lane.queue->stop();
 }
@@ -75,12 +78,32 @@ void VerbsLink::on_empty(const VerbsRail& rail) {
   if (state_ != State::live || trouble_count_ == 0) return;
   for (uint32_t i = 0; i < lanes_.size() && state_ == State::live; ++i) {
     Lane& lane = lanes_[i];
-    if (!lane.is_stopping || rails_[lane.rail] != &rail) continue;
-    if (rail.take_count() <= lane.stopped_at) continue;
-    lane.is_stopping = false;
-    lane.queue->unmake();
-    remake(i);
+    if (!lane.is_stopping || !lane.is_overdue || rails_[lane.rail] != &rail) continue;
+    if (rail.take_count() > lane.stopped_at) end_stop(i);
   }
+}
+
+void VerbsLink::end_stop(uint32_t index) {
+  Lane& lane = lanes_[index];
+  lane.is_stopping = false;
+  lane.queue->unmake();
+  remake(index);
+}
+
+// There are drivers that give receives back without a word. Then what was there when the completion
+// queue was empty, or as many as it holds had been taken, is all. When to come again.
+Instant VerbsLink::check_drain(uint32_t index, Instant now) {
+  Lane& lane = lanes_[index];
+  if (lane.drained_by.ns == 0) lane.drained_by = {now.ns + kDrainPatienceNs};
+  const VerbsRail& rail = *rails_[lane.rail];
+  lane.is_overdue = now >= lane.drained_by;
+  const bool has_taken_all = rail.take_count() - lane.stopped_at > rail.takes_of_all();
+  if (lane.queue->is_drained() || (lane.is_overdue && has_taken_all)) {
+    end_stop(index);
+  } else if (!lane.is_overdue) {
+    return lane.drained_by;
+  }
+  return lane.is_stopping ? Instant{now.ns + kFirstPauseNs} : lane.letter_at;
 }
 
 void VerbsLink::remake(uint32_t index) {
@@ -299,7 +322,11 @@ Instant VerbsLink::run_timers(Instant now) {
     }
     check_patience(i, now);
     reopen_mailboxes(now);
-    if (!lane.is_stopping && now >= lane.letter_at) {
+    if (lane.is_stopping) {
+      next = std::min(next, check_drain(i, now));
+      continue;
+    }
+    if (now >= lane.letter_at) {
       if (!lane.queue->is_made() && lane.incarnation > 0) remake(i);
       write_by_next_path(i);
       lane.pause_ns = std::clamp(2 * lane.pause_ns, kFirstPauseNs, kLastPauseNs);

@@ -2,6 +2,8 @@
 // rails that is dead from the start; what they lack is made up for.
 // Method: real devices, some of whose functions are others for a while.
 #include <cerrno>
+#include <deque>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -22,6 +24,15 @@ struct Faults {
   int event_error = 0;
   std::vector<ibv_context*> contexts;
   int (*post_send)(ibv_qp*, ibv_send_wr*, ibv_send_wr**) = nullptr;
+  uint64_t late_by = 0;             // Completions of the first context: so many polls.
+  bool is_never_short = false;      // No poll of a completion queue brings less than it can.
+  bool flushes_in_silence = false;  // Receives of queue pairs in error get no completion.
+  int (*poll_cq)(ibv_cq*, int, ibv_wc*) = nullptr;
+  struct Late {
+    uint64_t polls = 0;
+    std::deque<std::pair<uint64_t, ibv_wc>> completions;
+  };
+  std::map<ibv_cq*, Late> late;
 };
 Faults faults;
 VerbsLibrary real;
@@ -94,8 +105,34 @@ int post_send(ibv_qp* queue_pair, ibv_send_wr* request, ibv_send_wr** bad) {
   return faults.post_send(queue_pair, request, bad);
 }
 
+int poll_cq(ibv_cq* queue, int room, ibv_wc* to) {
+  Faults::Late& late = faults.late[queue];
+  ++late.polls;
+  std::array<ibv_wc, 64> taken;
+  const int got = faults.poll_cq(queue, 64, taken.data());
+  const uint64_t due = late.polls + (queue->context == faults.contexts[0] ? faults.late_by : 0);
+  for (const ibv_wc& one : std::span(taken).first(static_cast<size_t>(got))) {
+    const bool is_receive = (one.wr_id & uint64_t{1} << 31) != 0;
+    const bool is_flushed = is_receive && one.status == IBV_WC_WR_FLUSH_ERR;
+    if (!is_flushed || !faults.flushes_in_silence) late.completions.emplace_back(due, one);
+  }
+  int count = 0;
+  for (; count < room && !late.completions.empty(); late.completions.pop_front()) {
+    if (late.completions.front().first > late.polls) break;
+    to[count++] = late.completions.front().second;
+  }
+  while (faults.is_never_short && count < room) {
+    to[count] = {};
+    to[count++].wr_id = uint64_t{kVerbsMailNumber - 1} << 48;  // Of nobody.
+  }
+  return count;
+}
+
 ibv_qp* create_qp(ibv_pd* pd, ibv_qp_init_attr* wanted) {
   ++faults.queue_pairs_made;
+  if (pd->context->ops.poll_cq != poll_cq) {
+    faults.poll_cq = std::exchange(pd->context->ops.poll_cq, poll_cq);
+  }
   if (pd->context->ops.post_send != post_send) {
     faults.post_send = std::exchange(pd->context->ops.post_send, post_send);
   }
@@ -104,6 +141,12 @@ ibv_qp* create_qp(ibv_pd* pd, ibv_qp_init_attr* wanted) {
 
 class VerbsDeviceFaultsTest : public VerbsEndsTest {
  protected:
+  static void report_port_error(int port) {
+    ibv_async_event event = {};
+    event.event_type = IBV_EVENT_PORT_ERR;
+    event.element.port_num = port;
+    faults.event = event;
+  }
   void SetUp() override {
     VerbsEndsTest::SetUp();
     faults = {};
@@ -139,6 +182,49 @@ TEST_F(VerbsDeviceFaultsTest, PutsThatTheDeviceRefusesGoAgainByANewQueuePair) {
   EXPECT_EQ(faults.refused_puts, 0u);
   // Each end one for each failure, and not one for each completion of a queue pair that has failed.
   EXPECT_LE(faults.queue_pairs_made - before, 16u);
+}
+
+// The worker's puts are acknowledged before the hub's completion queue has them, and the hub stops
+// its queue pair of its own accord.
+TEST_F(VerbsDeviceFaultsTest, ArrivalsWhoseCompletionsAreLateAreCountedBeforeARepair) {
+  start(1);
+  exchange(1, [](uint32_t) {});
+  faults.late_by = 50;
+  for (uint32_t slot = 0; slot < kSlots; ++slot) worker_.put(next_tag_ + slot);
+  while (worker_.sent < 2 * kSlots && worker_.lost == 0) worker_.poll();
+  report_port_error(1);
+  hub_.fabric->disarm();
+  ASSERT_EQ(hub_.fabric->rails()[0].failures.get(), 1u);
+  ASSERT_TRUE(until([&] { return hub_.arrived.size() == 2 * kSlots || hub_.lost > 0; }));
+  expect_all_once();
+}
+
+TEST_F(VerbsDeviceFaultsTest, RepairsDoNotWaitForACompletionQueueToBeShort) {
+  for (const bool has_marker : {true, false}) {
+    SCOPED_TRACE(has_marker);
+    hub_ = {};
+    worker_ = {};
+    next_tag_ = 0;
+    faults = {};
+    start(1);
+    faults.is_never_short = true;
+    faults.flushes_in_silence = !has_marker;
+    exchange(2, [&](uint32_t round) {
+      if (round == 1) hub_.verbs().force_error(hub_.link, 0);
+    });
+    expect_all_once();
+    EXPECT_GE(hub_.fabric->rails()[0].repairs.get(), 1u);
+    faults.is_never_short = false;
+  }
+}
+
+TEST_F(VerbsDeviceFaultsTest, ReceivesThatAreGivenBackInSilenceAreNotWaitedFor) {
+  start(1);
+  faults.flushes_in_silence = true;
+  exchange(2, [&](uint32_t round) {
+    if (round == 1) hub_.verbs().force_error(hub_.link, 0);
+  });
+  expect_all_once();
 }
 
 TEST_F(VerbsDeviceFaultsTest, RailsWithAndWithoutWindowsWorkInOneLink) {
@@ -204,14 +290,10 @@ TEST_F(VerbsDeviceFaultsTest, CompletionQueuesThatCannotGrowAreLargeFromTheStart
 TEST_F(VerbsDeviceFaultsTest, OnlyTheOwnPortStopsARail) {
   start(1);
   exchange(1, [](uint32_t) {});
-  ibv_async_event event = {};
-  event.event_type = IBV_EVENT_PORT_ERR;
-  event.element.port_num = 2;
-  faults.event = event;
+  report_port_error(2);
   ASSERT_TRUE(until([] { return !faults.event.has_value(); }));
   EXPECT_EQ(hub_.fabric->rails()[0].failures.get(), 0u);
-  event.element.port_num = 1;
-  faults.event = event;
+  report_port_error(1);
   ASSERT_TRUE(until([&] { return hub_.fabric->rails()[0].failures.get() == 1; }));
   exchange(1, [](uint32_t) {});
   expect_all_once();

@@ -139,7 +139,7 @@ class VerbsEndsTest : public testing::Test {
   void expect_all_once() {
     for (End* const end : {&hub_, &worker_}) {
       EXPECT_TRUE(end->is_exact);
-      EXPECT_EQ(end->lost, 0u);
+      EXPECT_EQ(end->lost, 0u) << (end->lost ? end->fabric->lost_reason(end->link) : "");
       for (const auto& [tag, count] : end->arrived) EXPECT_EQ(count, 1u) << tag;
     }
   }
