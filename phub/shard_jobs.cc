@@ -23,9 +23,11 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
   jobs_.push_back(std::move(job));
   ShardJob& installed = *jobs_.back();
   counters_.chunks_owned.add(installed.chunk_count());
+  const uint64_t domain = index_of(installed.epoch->job);
   if (!installed.results().empty()) {
     for (const std::unique_ptr<transport::Fabric>& fabric : fabrics_) {
-      if (Status status = fabric->register_memory(installed.results()); !status.ok()) {
+      Status status = fabric->register_memory(installed.results(), domain);
+      if (!status.ok()) {
         remove(installed.epoch->job);
         return status;
       }
@@ -50,7 +52,7 @@ Result<std::vector<transport::Bootstrap>> Shard::install(std::shared_ptr<const E
     options.acceptor_puts_max = exchange::puts_max(installed.chunk_count());
     options.connector_puts_max = exchange::puts_max(installed.chunk_count());
     options.tag_slot_mask = exchange::kSlotCountMax - 1;
-    options.domain = index_of(installed.epoch->job);
+    options.domain = domain;
     options.peer = "rank " + std::to_string(rank) + " of job \"" + installed.epoch->job_name + "\"";
     if (fabric.name() == "verbs") options.rails = rails;
     Result<transport::LinkId> id = fabric.open(options, &offers[rank]);

@@ -60,7 +60,7 @@ Result<std::span<std::byte>> DatagramFabric::allocate(size_t bytes) {
   return memory_.back().bytes();
 }
 
-Status DatagramFabric::register_memory(std::span<std::byte> memory) {
+Status DatagramFabric::register_memory(std::span<std::byte> memory, uint64_t /*domain*/) {
   wire_->add_memory(memory);
   return {};
 }

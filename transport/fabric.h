@@ -162,10 +162,13 @@ class Fabric {
   // memory allocated before connect() is known to that link's peer.
   virtual Result<std::span<std::byte>> allocate(size_t bytes) = 0;
 
-  // Registers the caller's own memory, which must outlive the registration: puts may come out of
-  // it. An acceptor's results live there. Not for by_reference connectors, whose peer must see it:
-  // they allocate(). A fabric that copies needs no registration, hence the defaults.
-  virtual Status register_memory(std::span<std::byte> /*memory*/) { return {}; }
+  // Registers the caller's own memory, which must outlive the registration: puts on links of this
+  // LinkOptions::domain may come out of it. An acceptor's results live there. Not for by_reference
+  // connectors, whose peer must see it: they allocate(). A fabric that copies needs no
+  // registration, hence the defaults.
+  virtual Status register_memory(std::span<std::byte> /*memory*/, uint64_t /*domain*/) {
+    return {};
+  }
   virtual void deregister_memory(std::span<std::byte> /*memory*/) {}
 
   // Acceptor: makes the link's half and the offer for the other side. No put before accept().

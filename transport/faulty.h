@@ -34,8 +34,8 @@ class FaultyFabric final : public Fabric {
   std::string_view name() const override { return inner_->name(); }
   Traits traits() const override { return inner_->traits(); }
   Result<std::span<std::byte>> allocate(size_t bytes) override { return inner_->allocate(bytes); }
-  Status register_memory(std::span<std::byte> memory) override {
-    return inner_->register_memory(memory);
+  Status register_memory(std::span<std::byte> memory, uint64_t domain) override {
+    return inner_->register_memory(memory, domain);
   }
   void deregister_memory(std::span<std::byte> memory) override {
     inner_->deregister_memory(memory);

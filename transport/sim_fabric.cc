@@ -78,7 +78,7 @@ Result<std::span<std::byte>> SimFabric::allocate(size_t bytes) {
   return memory_->regions.back().bytes();
 }
 
-Status SimFabric::register_memory(std::span<std::byte> memory) {
+Status SimFabric::register_memory(std::span<std::byte> memory, uint64_t /*domain*/) {
   registered_.push_back(memory);
   return {};
 }

@@ -47,7 +47,7 @@ class SimFabric final : public Fabric, public SimEndpoint {
   std::string_view name() const override { return "sim"; }
   Traits traits() const override { return core_.options().traits; }
   Result<std::span<std::byte>> allocate(size_t bytes) override;
-  Status register_memory(std::span<std::byte> memory) override;
+  Status register_memory(std::span<std::byte> memory, uint64_t domain) override;
   void deregister_memory(std::span<std::byte> memory) override;
   Result<LinkId> open(const LinkOptions& options, Bootstrap* offer) override;
   Status accept(LinkId link, Bootstrap answer) override;

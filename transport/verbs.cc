@@ -78,14 +78,14 @@ std::vector<std::string> VerbsFabric::choices() const {
 Result<std::span<std::byte>> VerbsFabric::allocate(size_t bytes) {
   PHUB_TRY_ASSIGN(base::Mapping memory, base::Mapping::anonymous(bytes));
   const std::span<std::byte> block = memory.bytes();
-  PHUB_TRY(register_memory(block));
+  PHUB_TRY(register_memory(block, VerbsMemory::kAllDomains));
   owned_.push_back(std::move(memory));
   return block;
 }
 
-Status VerbsFabric::register_memory(std::span<std::byte> memory) {
+Status VerbsFabric::register_memory(std::span<std::byte> memory, uint64_t domain) {
   if (memory.empty()) return {};
-  const size_t place = memory_.add(memory);
+  const size_t place = memory_.add(memory, domain);
   for (size_t i = 0; i < rails_.size(); ++i) {
     Status status = rails_[i]->add_source(place);
     if (status.ok()) continue;

@@ -36,7 +36,7 @@ class VerbsFabric final : public Fabric {
   std::string_view name() const override { return "verbs"; }
   Traits traits() const override { return {}; }
   Result<std::span<std::byte>> allocate(size_t bytes) override;
-  Status register_memory(std::span<std::byte> memory) override;
+  Status register_memory(std::span<std::byte> memory, uint64_t domain) override;
   void deregister_memory(std::span<std::byte> memory) override;
   Result<LinkId> open(const LinkOptions& options, Bootstrap* offer) override;
   Status accept(LinkId link, Bootstrap answer) override;

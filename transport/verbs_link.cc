@@ -29,13 +29,14 @@ Result<std::unique_ptr<VerbsLink>> VerbsLink::make(
 Status VerbsLink::prepare(std::span<const std::unique_ptr<VerbsRail>> rails,
                           const VerbsMemory& memory, std::vector<VerbsPlace>& numbers) {
   numbers_ = &numbers;
-  PHUB_TRY_ASSIGN(area_, arrange_slots(setup_.options.slots, memory));
+  PHUB_TRY_ASSIGN(area_, arrange_slots(setup_.options.slots, memory, !setup_.is_acceptor));
   for (uint32_t rail = 0; rail < setup_.rail_count; ++rail) {
     rails_.push_back(rails[rail % rails.size()].get());
     // Without windows only a domain of its own keeps the ranks of one job apart.
     const bool has_own = setup_.is_acceptor && !uses_windows(rail);
     PHUB_TRY_ASSIGN(VerbsDomain* const domain,
-                    rails_.back()->join_domain(has_own ? setup_.cookie : setup_.options.domain));
+                    rails_.back()->join_domain(has_own ? setup_.cookie : setup_.options.domain,
+                                               setup_.options.domain));
     domains_.push_back(domain);
     PHUB_TRY(prepare_rail(rail, numbers));
   }
@@ -46,10 +47,16 @@ Status VerbsLink::prepare(std::span<const std::unique_ptr<VerbsRail>> rails,
 Status VerbsLink::prepare_rail(uint32_t rail, std::vector<VerbsPlace>& numbers) {
   ibv_pd* const pd = domains_[rail]->pd.get();
   const bool for_windows = uses_windows(rail);
-  std::vector<VerbsPtr<ibv_mr>>& regions = slot_regions_.emplace_back();
-  for (const std::span<std::byte> range : area_.ranges) {
-    PHUB_TRY_ASSIGN(VerbsPtr<ibv_mr> region, register_range(pd, range, for_windows));
-    regions.push_back(std::move(region));
+  std::vector<VerbsRegion>& regions = slot_regions_.emplace_back();
+  for (size_t i = 0; i < area_.ranges.size(); ++i) {
+    if (area_.is_shared[i]) {
+      PHUB_TRY_ASSIGN(VerbsRegion region,
+                      rails_[rail]->share_landing(*domains_[rail], area_.ranges[i]));
+      regions.push_back(std::move(region));
+    } else {
+      PHUB_TRY_ASSIGN(VerbsPtr<ibv_mr> region, register_range(pd, area_.ranges[i], for_windows));
+      regions.push_back(std::move(region));
+    }
   }
   for (uint32_t i = 0; i < setup_.queue_pairs; ++i) {
     auto place = std::find_if(numbers.begin(), numbers.end(),
@@ -121,7 +128,7 @@ VerbsBootstrap VerbsLink::bootstrap() const {
     offer.address = address_of(rails_[rail]->device());
     offer.mail_queue_pair = rails_[rail]->mail().queue_pair();
     offer.mail_key = rails_[rail]->mail().key();
-    for (const VerbsPtr<ibv_mr>& region : slot_regions_[rail]) {
+    for (const VerbsRegion& region : slot_regions_[rail]) {
       offer.range_keys.push_back(uses_windows(rail) ? 0 : region->rkey);
     }
     offer.range_keys.resize(blob.range_count);

@@ -177,7 +177,7 @@ class VerbsLink {
   // By rail of the link.
   std::vector<VerbsRail*> rails_;
   std::vector<VerbsDomain*> domains_;
-  std::vector<std::vector<VerbsPtr<ibv_mr>>> slot_regions_;
+  std::vector<std::vector<VerbsRegion>> slot_regions_;
   std::vector<VerbsMailbox> mailboxes_;
   // When those to which no way was found are tried again; 0: the clock has not been seen yet.
   Instant mailboxes_at_{0};

@@ -43,12 +43,13 @@ Result<VerbsPtr<ibv_mr>> register_at(ibv_pd* pd, std::span<std::byte> memory, ui
 
 }  // namespace
 
-size_t VerbsMemory::add(std::span<std::byte> block) {
+size_t VerbsMemory::add(std::span<std::byte> block, uint64_t domain) {
   const auto place = std::find_if(blocks_.begin(), blocks_.end(), [&](std::span<std::byte> other) {
     return other.data() > block.data();
   });
   const auto index = place - blocks_.begin();
   blocks_.insert(place, block);
+  domains_.insert(domains_.begin() + index, domain);
   return static_cast<size_t>(index);
 }
 
@@ -61,6 +62,7 @@ size_t VerbsMemory::place_of(std::span<std::byte> block) const {
 
 void VerbsMemory::remove(size_t place) {
   blocks_.erase(blocks_.begin() + static_cast<ptrdiff_t>(place));
+  domains_.erase(domains_.begin() + static_cast<ptrdiff_t>(place));
 }
 
 size_t VerbsMemory::search(const std::byte* data, size_t bytes) const {
@@ -90,7 +92,8 @@ Result<VerbsPtr<ibv_mr>> register_range(ibv_pd* pd, std::span<std::byte> range, 
   return register_at(pd, range, address_in(range), access);
 }
 
-Result<VerbsSlotArea> arrange_slots(std::span<const Slot> slots, const VerbsMemory& memory) {
+Result<VerbsSlotArea> arrange_slots(std::span<const Slot> slots, const VerbsMemory& memory,
+                                    bool shares_blocks) {
   VerbsSlotArea area;
   area.slots.resize(slots.size());
   std::vector<uint32_t> order(slots.size());
@@ -103,15 +106,19 @@ Result<VerbsSlotArea> arrange_slots(std::span<const Slot> slots, const VerbsMemo
     if (slot.bytes == 0) continue;  // Only tags arrive there.
     PHUB_CHECK(slot.data != nullptr);
     const size_t its_block = memory.find(slot.data, slot.bytes);
+    const bool is_shared = shares_blocks && its_block != VerbsMemory::kNone;
     bool is_joined = false;
-    if (!area.ranges.empty()) {
+    if (!area.ranges.empty() && area.is_shared.back() == is_shared) {
       // What lies between must be mapped, too: the same block, or the same page.
       const std::byte* const end = area.ranges.back().data() + area.ranges.back().size();
       const uint64_t page_end = base::align_up(reinterpret_cast<uint64_t>(end), kPageBytes);
       is_joined = (block != VerbsMemory::kNone && block == its_block) ||
-                  reinterpret_cast<uint64_t>(slot.data) <= page_end;
+                  (!is_shared && reinterpret_cast<uint64_t>(slot.data) <= page_end);
     }
-    if (!is_joined) area.ranges.emplace_back(slot.data, 0);
+    if (!is_joined) {
+      area.ranges.push_back(is_shared ? memory.block(its_block) : std::span(slot.data, 0));
+      area.is_shared.push_back(is_shared);
+    }
     std::span<std::byte>& range = area.ranges.back();
     const size_t end = static_cast<size_t>(slot.data - range.data()) + slot.bytes;
     range = {range.data(), std::max(range.size(), end)};

@@ -67,23 +67,25 @@ Status VerbsRail::start() {
   return {};
 }
 
-Result<VerbsDomain*> VerbsRail::join_domain(uint64_t id) {
+Result<VerbsDomain*> VerbsRail::join_domain(uint64_t id, uint64_t job) {
   for (const std::unique_ptr<VerbsDomain>& domain : domains_) {
-    if (domain->id != id) continue;
+    if (domain->id != id || domain->job != job) continue;
     ++domain->link_count;
     return domain.get();
   }
   auto domain = std::make_unique<VerbsDomain>();
   domain->id = id;
+  domain->job = job;
   domain->pd.reset(verbs().alloc_pd(device_.context.get()));
   if (domain->pd == nullptr) {
     return Status(Code::resource_exhausted,
                   "make a protection domain on " + device_.name + ": " + base::errno_text());
   }
-  for (const std::span<std::byte> block : memory_.blocks()) {
-    PHUB_TRY_ASSIGN(VerbsPtr<ibv_mr> region, register_source(domain->pd.get(), block));
+  for (size_t place = 0; place < memory_.count(); ++place) {
+    PHUB_TRY_ASSIGN(VerbsPtr<ibv_mr> region, source_of(*domain, place));
     domain->sources.push_back(std::move(region));
   }
+  domain->landings.resize(memory_.count());
   domain->link_count = 1;
   domains_.push_back(std::move(domain));
   return domains_.back().get();
@@ -94,30 +96,51 @@ void VerbsRail::leave_domain(VerbsDomain* domain) {
   std::erase_if(domains_, [domain](const auto& one) { return one.get() == domain; });
 }
 
+Result<VerbsPtr<ibv_mr>> VerbsRail::source_of(const VerbsDomain& domain, size_t place) const {
+  if (!memory_.is_for(place, domain.job)) return VerbsPtr<ibv_mr>();
+  return register_source(domain.pd.get(), memory_.block(place));
+}
+
+Result<VerbsRegion> VerbsRail::share_landing(VerbsDomain& domain,
+                                             std::span<std::byte> block) const {
+  const size_t place = memory_.place_of(block);
+  PHUB_CHECK(place != VerbsMemory::kNone);
+  VerbsRegion shared = domain.landings[place].lock();
+  if (shared != nullptr) return shared;
+  PHUB_TRY_ASSIGN(VerbsPtr<ibv_mr> region, register_range(domain.pd.get(), block, false));
+  shared = std::move(region);
+  domain.landings[place] = shared;
+  return shared;
+}
+
 Status VerbsRail::add_source(size_t place) {
   std::vector<VerbsPtr<ibv_mr>> regions;
   for (const std::unique_ptr<VerbsDomain>& domain : domains_) {
-    PHUB_TRY_ASSIGN(VerbsPtr<ibv_mr> region,
-                    register_source(domain->pd.get(), memory_.blocks()[place]));
+    PHUB_TRY_ASSIGN(VerbsPtr<ibv_mr> region, source_of(*domain, place));
     regions.push_back(std::move(region));
   }
+  const auto offset = static_cast<ptrdiff_t>(place);
   for (size_t i = 0; i < domains_.size(); ++i) {
-    auto& sources = domains_[i]->sources;
-    sources.insert(sources.begin() + static_cast<ptrdiff_t>(place), std::move(regions[i]));
+    VerbsDomain& domain = *domains_[i];
+    domain.sources.insert(domain.sources.begin() + offset, std::move(regions[i]));
+    domain.landings.insert(domain.landings.begin() + offset, std::weak_ptr<ibv_mr>());
   }
   return {};
 }
 
 void VerbsRail::remove_source(size_t place) {
+  const auto offset = static_cast<ptrdiff_t>(place);
   for (const std::unique_ptr<VerbsDomain>& domain : domains_) {
-    domain->sources.erase(domain->sources.begin() + static_cast<ptrdiff_t>(place));
+    domain->sources.erase(domain->sources.begin() + offset);
+    domain->landings.erase(domain->landings.begin() + offset);
   }
 }
 
 uint32_t VerbsRail::source_key(const VerbsDomain& domain, const std::byte* data,
                                uint32_t bytes) const {
   const size_t place = memory_.find(data, bytes);
-  PHUB_CHECK(place != VerbsMemory::kNone);  // Puts come out of memory that the fabric knows.
+  // Puts come out of memory that the fabric knows, and for this domain.
+  PHUB_CHECK(place != VerbsMemory::kNone && domain.sources[place] != nullptr);
   return domain.sources[place]->lkey;
 }
 

@@ -35,10 +35,12 @@ class VerbsRail {
   // Asks the port again; afterwards new queue pairs use what it said. The errors of refresh_port().
   Status refresh() { return refresh_port(device_, options_); }
 
-  // The domain of a job, made for its first link; every join needs a leave.
-  Result<VerbsDomain*> join_domain(uint64_t id);
+  // The domain of a job or of one link of it, made for its first link; every join needs a leave.
+  Result<VerbsDomain*> join_domain(uint64_t id, uint64_t job);
   void leave_domain(VerbsDomain* domain);
-  // All domains take part in the fabric's memory: before VerbsMemory::remove, after add.
+  // Where the peers of connectors write: the range is a block, and the region all links'.
+  Result<VerbsRegion> share_landing(VerbsDomain& domain, std::span<std::byte> block) const;
+  // Domains have what is for them of the fabric's memory: before VerbsMemory::remove, after add.
   Status add_source(size_t place);
   void remove_source(size_t place);
   uint32_t source_key(const VerbsDomain& domain, const std::byte* data, uint32_t bytes) const;
@@ -65,6 +67,7 @@ class VerbsRail {
   VerbsRail(const config::RdmaOptions& options, const VerbsMemory& memory, RailCounters& counters)
       : options_(options), memory_(memory), counters_(counters) {}
   Status start();
+  Result<VerbsPtr<ibv_mr>> source_of(const VerbsDomain& domain, size_t place) const;
   void absorb();
   void count_as_empty();
 

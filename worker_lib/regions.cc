@@ -126,7 +126,7 @@ Regions::Regions(std::span<const std::unique_ptr<transport::Fabric>> fabrics) {
 Result<std::span<std::byte>> Regions::allocate(size_t bytes) {
   if (bytes == 0) return Status(Code::invalid_argument, "allocate 0 bytes: ask for at least 1");
   PHUB_TRY_ASSIGN(const std::span<std::byte> region, owner_->allocate(bytes));
-  for (transport::Fabric* const other : others_) PHUB_TRY(other->register_memory(region));
+  for (transport::Fabric* const other : others_) PHUB_TRY(other->register_memory(region, 0));
   regions_.push_back(region);
   return region;
 }

@@ -37,7 +37,7 @@ TEST_P(FabricConformance, PutsOfEverySizeArriveWholeBothWays) {
 TEST_P(FabricConformance, AcceptorPutsOutOfItsOwnRegisteredMemory) {
   const Joined link = join(0, {});
   std::vector<std::byte> own(1000);
-  ASSERT_TRUE(acceptor().register_memory(own).ok());
+  ASSERT_TRUE(acceptor().register_memory(own, 0).ok());
   for (uint32_t i = 0; i < own.size(); ++i) own[i] = pattern(9, i);
   put({.link = link.hub->link, .slot = 1, .tag = 9, .bytes = 1000, .data = own.data()}, *link.hub);
   expect_arrival(*link.worker, 9, 1000);
