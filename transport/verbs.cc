@@ -43,19 +43,26 @@ Status VerbsFabric::start() {
   }
   counters_ = std::make_unique<RailCounters[]>(names.size());
   for (size_t i = 0; i < names.size(); ++i) {
-    RailCounters& counters = counters_[rails_.size()];
-    auto rail = VerbsRail::open(names[i], options_, memory_, counters);
+    counters_[i].name = names[i];
+    by_name_.push_back(nullptr);
+    auto rail = VerbsRail::open(names[i], options_, memory_, counters_[i]);
     if (rail.status().code() == Code::unavailable) {  // A cable that is out: others may do.
       rails_left_out_.push_back(rail.status().message());
       continue;
     }
     PHUB_TRY(rail.status());
-    counters.name = names[i];
     PHUB_TRY(watch((*rail)->wake_fd()));
     PHUB_TRY(watch((*rail)->async_fd()));
+    PHUB_TRY(watch((*rail)->mail().ways().wake_fd()));
     rails_.push_back(std::move(rail).value());
+    by_name_[i] = rails_.back().get();
   }
   if (rails_.empty()) return Status(Code::unavailable, rails_left_out_.front());
+  for (size_t i = 0; i < by_name_.size(); ++i) {
+    if (by_name_[i] != nullptr) continue;
+    by_name_[i] = rails_[i % rails_.size()].get();
+    counters_[i].links_down.add(1);
+  }
   return {};
 }
 
@@ -127,10 +134,10 @@ Result<LinkId> VerbsFabric::open(const LinkOptions& options, Bootstrap* offer) {
   setup.options = options;
   setup.is_acceptor = true;
   setup.cookie = new_cookie();
-  setup.rail_count = static_cast<uint32_t>(rails_.size());
+  setup.rail_count = static_cast<uint32_t>(by_name_.size());
   setup.queue_pairs = std::clamp(options_.queue_pairs, 1u, kVerbsQueuePairsMax);
   PHUB_TRY_ASSIGN(std::unique_ptr<VerbsLink> link,
-                  VerbsLink::make(std::move(setup), rails_, memory_, numbers_));
+                  VerbsLink::make(std::move(setup), by_name_, memory_, numbers_));
   offer->blob = encode(link->bootstrap());
   offer->fds.clear();
   const LinkId id = link->id();
@@ -162,7 +169,7 @@ Result<LinkId> VerbsFabric::connect(const LinkOptions& options, Bootstrap offer,
   setup.rail_count = static_cast<uint32_t>(peer.rails.size());
   setup.queue_pairs = peer.queue_pairs;
   PHUB_TRY_ASSIGN(std::unique_ptr<VerbsLink> link,
-                  VerbsLink::make(std::move(setup), rails_, memory_, numbers_));
+                  VerbsLink::make(std::move(setup), by_name_, memory_, numbers_));
   answer->blob = encode(link->bootstrap());
   answer->fds.clear();
   PHUB_TRY(link->join(std::move(peer)));

@@ -4,14 +4,15 @@
 // verbs_event (ports and addresses), verbs_rail (a device as one fabric uses it), verbs_memory
 // (registration), verbs_queue (a queue pair), verbs_link (queue pairs of a link, how they are
 // mended), verbs_mail, verbs_letter and verbs_farewell (what the ends say outside the queue pairs),
-// verbs_bootstrap (what the session carries), verbs_text (what errors mean). This class joins them.
+// verbs_ways (addresses are looked for on another thread), verbs_bootstrap (what the session
+// carries), verbs_text (what errors mean). This class joins them.
 //
 //   Queue pairs   Reliable ones, RdmaOptions::queue_pairs per link and rail; the acceptor's count.
-//   Rails         The acceptor's; the connector's are taken round. A put takes the rail of its
-//   slot. Isolation     One protection domain per (LinkOptions::domain, device), one key per link's
-//   slots,
-//                 for remote writes only; memory windows bound to the queue pair where the device
-//                 has them. Who writes elsewhere is refused by the device and loses his own link.
+//   Rails         The acceptor's; the connector's are taken round. A put takes its slot's rail.
+//   Isolation     One protection domain per (LinkOptions::domain, device), one key per link's
+//                 slots, for remote writes only; memory windows bound to the queue pair where the
+//                 device has them. Who writes elsewhere is refused by the device and loses his own
+//                 link.
 //   Exactly once  Also across queue pairs that failed: verbs_link.h.
 #pragma once
 
@@ -53,7 +54,9 @@ class VerbsFabric final : public Fabric {
   bool arm() override;
   void disarm() override;
   Instant next_deadline() const override { return timers_at_; }
-  std::span<const RailCounters> rails() const override { return {counters_.get(), rails_.size()}; }
+  std::span<const RailCounters> rails() const override {
+    return {counters_.get(), by_name_.size()};
+  }
 
   // Each rail's address and why: "mlx5_0: index 3, 10.1.0.7: RoCE v2, IPv4"; and the devices that
   // are not used.
@@ -74,9 +77,10 @@ class VerbsFabric final : public Fabric {
   size_t poll_rail(VerbsRail& rail, std::span<Event> events);
   size_t deal_with_taken(VerbsRail& rail, std::span<Event> events);
   void deliver(const VerbsLetter& letter);
+  void take_ways(const VerbsRail& rail);
   void take_async_events(VerbsRail& rail);
   void deal_with(VerbsRail& rail, const struct VerbsEvent& event);
-  void lose_all_by(const VerbsRail& rail, const char* why);
+  void give_up(VerbsRail& rail, const char* why);
   void run_timers(Instant now);
 
   const config::RdmaOptions options_;
@@ -85,6 +89,9 @@ class VerbsFabric final : public Fabric {
   std::vector<base::Mapping> owned_;
   std::unique_ptr<RailCounters[]> counters_;
   std::vector<std::unique_ptr<VerbsRail>> rails_;
+  // As LinkOptions::rails counts them. In the place of one that was left out another serves, so
+  // that the numbers of the rest stay what they are.
+  std::vector<VerbsRail*> by_name_;
   std::vector<std::string> rails_left_out_;  // Why.
   std::vector<std::unique_ptr<VerbsFarewell>> farewells_;
   std::vector<VerbsPlace> numbers_;                // By the number of a queue pair.

@@ -16,6 +16,8 @@ VerbsEvent meaning_of(const ibv_async_event& event, uint8_t port) {
     case IBV_EVENT_QP_ACCESS_ERR:
     case IBV_EVENT_QP_REQ_ERR:
       return {Kind::offence, "wrote where it must not", event.element.qp->qp_num};
+    case IBV_EVENT_QP_FATAL:
+      return {Kind::queue_pair_lost, "", event.element.qp->qp_num};
     case IBV_EVENT_CQ_ERR:
       return {Kind::fatal, "its completion queue failed"};
     case IBV_EVENT_DEVICE_FATAL:

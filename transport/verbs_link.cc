@@ -18,20 +18,20 @@ uint32_t depth_of(uint32_t puts_max, uint32_t queue_depth) {
 
 }  // namespace
 
-Result<std::unique_ptr<VerbsLink>> VerbsLink::make(
-    Setup setup, std::span<const std::unique_ptr<VerbsRail>> rails, const VerbsMemory& memory,
-    std::vector<VerbsPlace>& numbers) {
+Result<std::unique_ptr<VerbsLink>> VerbsLink::make(Setup setup, std::span<VerbsRail* const> rails,
+                                                   const VerbsMemory& memory,
+                                                   std::vector<VerbsPlace>& numbers) {
   std::unique_ptr<VerbsLink> link(new VerbsLink(std::move(setup)));
   PHUB_TRY(link->prepare(rails, memory, numbers));
   return link;
 }
 
-Status VerbsLink::prepare(std::span<const std::unique_ptr<VerbsRail>> rails,
-                          const VerbsMemory& memory, std::vector<VerbsPlace>& numbers) {
+Status VerbsLink::prepare(std::span<VerbsRail* const> rails, const VerbsMemory& memory,
+                          std::vector<VerbsPlace>& numbers) {
   numbers_ = &numbers;
   PHUB_TRY_ASSIGN(area_, arrange_slots(setup_.options.slots, memory, !setup_.is_acceptor));
   for (uint32_t rail = 0; rail < setup_.rail_count; ++rail) {
-    rails_.push_back(rails[rail % rails.size()].get());
+    rails_.push_back(rails[rail % rails.size()]);
     // Without windows only a domain of its own keeps the ranks of one job apart.
     const bool has_own = setup_.is_acceptor && !uses_windows(rail);
     PHUB_TRY_ASSIGN(VerbsDomain* const domain,
@@ -79,6 +79,7 @@ Status VerbsLink::prepare_rail(uint32_t rail, std::vector<VerbsPlace>& numbers) 
 }
 
 VerbsLink::~VerbsLink() {
+  forget_ways();
   for (size_t i = 0; i < lanes_.size(); ++i) {
     VerbsRail& rail = *rails_[lanes_[i].rail];
     rail.release_completions(VerbsQueue::completions_max(shape()));
@@ -140,18 +141,22 @@ VerbsBootstrap VerbsLink::bootstrap() const {
   return blob;
 }
 
-Status VerbsLink::open_mailbox(uint32_t rail, const VerbsAddress& address) {
+Status VerbsLink::check_address(uint32_t rail, const VerbsAddress& address) const {
   const VerbsDevice& device = rails_[rail]->device();
-  if (address.is_infiniband != device.is_infiniband) {
-    const auto kind = [](bool is_infiniband) { return is_infiniband ? "InfiniBand" : "Ethernet"; };
-    return Status(Code::unavailable, device.name + " is on " + kind(device.is_infiniband) +
-                                         " and the peer's device on " +
-                                         kind(address.is_infiniband) +
-                                         ": no way leads from one to the other; name devices of "
-                                         "one kind on both ends, in the same order");
-  }
+  if (address.is_infiniband == device.is_infiniband) return {};
+  const auto kind = [](bool is_infiniband) { return is_infiniband ? "InfiniBand" : "Ethernet"; };
+  return Status(Code::unavailable, device.name + " is on " + kind(device.is_infiniband) +
+                                       " and the peer's device on " + kind(address.is_infiniband) +
+                                       ": no way leads from one to the other; name devices of one "
+                                       "kind on both ends, in the same order");
+}
+
+Status VerbsLink::open_mailbox(uint32_t rail) {
+  const VerbsAddress& address = peer_.rails[rail].address;
+  PHUB_TRY(check_address(rail, address));
   PHUB_TRY_ASSIGN(VerbsPtr<ibv_ah> way, rails_[rail]->mail().way_to(address));
   mailboxes_[rail].way = std::move(way);
+  ways_[rail].is_fresh = true;
   return {};
 }
 
@@ -161,18 +166,21 @@ Status VerbsLink::join(VerbsBootstrap peer) {
     return Status(Code::invalid_argument, "verbs answer does not fit its offer");
   }
   peer_ = std::move(peer);
-  for (const VerbsRailOffer& rail : peer_.rails) peer_gids_.push_back(rail.address.gid);
   mailboxes_.resize(rails_.size());
+  ways_.resize(rails_.size());
   // One rail that is dead, at this end or in between, must not keep the others from working.
   std::vector<Status> by_lane;
   for (uint32_t rail = 0; rail < rails_.size(); ++rail) {
     const VerbsRailOffer& theirs = peer_.rails[rail];
+    peer_gids_.push_back(theirs.address.gid);
     mailboxes_[rail].queue_pair = theirs.mail_queue_pair;
     mailboxes_[rail].key = theirs.mail_key;
-    const Status opened = open_mailbox(rail, theirs.address);
+    const Status opened =
+        setup_.is_acceptor ? check_address(rail, theirs.address) : open_mailbox(rail);
     for (uint32_t i = 0; i < setup_.queue_pairs; ++i) {
       // Where letters find no way, queue pairs would only wait in vain for one.
-      by_lane.push_back(opened.ok() ? join_lane(static_cast<uint32_t>(by_lane.size())) : opened);
+      const bool joins_now = opened.ok() && !setup_.is_acceptor;
+      by_lane.push_back(joins_now ? join_lane(static_cast<uint32_t>(by_lane.size())) : opened);
     }
   }
   const auto is_ok = [](const Status& status) { return status.ok(); };
@@ -180,11 +188,14 @@ Status VerbsLink::join(VerbsBootstrap peer) {
   state_ = State::live;
   for (const Lane& lane : lanes_) rails_[lane.rail]->counters().links_down.add(1);
   for (uint32_t i = 0; i < lanes_.size(); ++i) {
-    if (by_lane[i].ok()) {
-      advance(i);
-    } else {
+    if (!by_lane[i].ok()) {
       lanes_[i].failure = by_lane[i].message();
       restart(i, 1, by_lane[i].message());
+    } else if (setup_.is_acceptor) {
+      lanes_[i].awaits_way = true;
+      ask_way(lanes_[i].rail, peer_.rails[lanes_[i].rail].address);
+    } else {
+      advance(i);
     }
   }
   return {};
@@ -201,6 +212,7 @@ Status VerbsLink::join_lane(uint32_t index) {
 
 void VerbsLink::lose(std::string reason) {
   if (state_ == State::lost) return;
+  forget_ways();
   for (Lane& lane : lanes_) {
     if (state_ == State::live && lane.phase != Phase::up) {
       rails_[lane.rail]->counters().links_down.add(UINT64_MAX);

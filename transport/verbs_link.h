@@ -12,7 +12,7 @@
 //
 // A letter about a count may come by any rail; a queue pair is joined only by a letter that came by
 // its own rail, which proves that the rail works. Meanwhile its puts take another rail. Silence for
-// five seconds with nothing else up loses the link, a broken rule at once.
+// a minute with nothing else up loses the link, a broken rule at once.
 //
 // Nothing is allocated after set-up, except in repairs.
 #pragma once
@@ -48,8 +48,7 @@ class VerbsLink {
     uint32_t rail_count = 1;
     uint32_t queue_pairs = 1;
   };
-  static Result<std::unique_ptr<VerbsLink>> make(Setup setup,
-                                                 std::span<const std::unique_ptr<VerbsRail>> rails,
+  static Result<std::unique_ptr<VerbsLink>> make(Setup setup, std::span<VerbsRail* const> rails,
                                                  const VerbsMemory& memory,
                                                  std::vector<VerbsPlace>& numbers);
   ~VerbsLink();
@@ -57,7 +56,8 @@ class VerbsLink {
   VerbsLink& operator=(const VerbsLink&) = delete;
 
   VerbsBootstrap bootstrap() const;
-  // invalid_argument: the peer's numbers do not fit; unavailable: no way to it.
+  // invalid_argument: the peer's numbers do not fit; unavailable: no way to it. An acceptor, whose
+  // thread is others' as well, does not wait for ways: without any the link is lost later.
   Status join(VerbsBootstrap peer);
   bool is_live() const { return state_ == State::live; }
   bool is_lost() const { return state_ == State::lost; }
@@ -80,12 +80,15 @@ class VerbsLink {
   // The completion queue of this rail was empty at its last take.
   void on_empty(const VerbsRail& rail);
   void on_letter(const VerbsLetter& letter);
+  // The rail has answers about ways; perhaps one for this link.
+  void take_ways(const VerbsRail& rail);
   // The port went down, or its addresses may be others.
   void on_port_down(const VerbsRail& rail);
   void on_port_change(const VerbsRail& rail, bool has_moved);
-  // Nothing will ever be heard of the device again. Loses the link if it uses that.
+  // Nothing will ever be heard of the device again. The link goes on by others, or is lost.
   void on_device_lost(const VerbsRail& rail, const char* why);
-  // A queue pair of ours in error, by the device's word: by a broken rule or not.
+  // A queue pair of ours in error, by the device's word: of its own, or by a broken rule.
+  void on_queue_pair_lost(uint32_t queue_pair);
   void on_offence(uint32_t queue_pair, const char* offence);
 
   // What is due by `now`; when to come again.
@@ -118,6 +121,7 @@ class VerbsLink {
     Phase phase = Phase::waiting;
     Phase peer_phase = Phase::waiting;
     bool is_stopping = false;
+    bool awaits_way = false;  // To join the queue pair by; `news` goes on then.
     bool is_settled = true;   // It is known what arrived of the incarnations before.
     bool has_worked = false;  // Something has arrived by it, or was answered.
     uint64_t stopped_at = 0;  // Takes of the rail's completions until then.
@@ -139,7 +143,7 @@ class VerbsLink {
   };
 
   explicit VerbsLink(Setup setup) : setup_(std::move(setup)) {}
-  Status prepare(std::span<const std::unique_ptr<VerbsRail>> rails, const VerbsMemory& memory,
+  Status prepare(std::span<VerbsRail* const> rails, const VerbsMemory& memory,
                  std::vector<VerbsPlace>& numbers);
   Status prepare_rail(uint32_t rail, std::vector<VerbsPlace>& numbers);
   VerbsQueueShape shape() const;
@@ -155,14 +159,18 @@ class VerbsLink {
   Instant check_drain(uint32_t lane, Instant now);
   void remake(uint32_t lane);
   void make_detour(uint32_t lane);
-  bool take_address(uint32_t lane, const VerbsLetter& letter);
+  bool has_way(uint32_t lane, const VerbsLetter& letter);
   void limit_joins(uint32_t lane, const Status& refusal);
   void refill(uint32_t lane, Instant now);
   void write(uint32_t lane, uint32_t path);
   void write_by_next_path(uint32_t lane);
   Status join_lane(uint32_t lane);
   void reopen_mailboxes(Instant now);
-  Status open_mailbox(uint32_t rail, const VerbsAddress& address);
+  Status check_address(uint32_t rail, const VerbsAddress& address) const;
+  Status open_mailbox(uint32_t rail);
+  void ask_way(uint32_t rail, const VerbsAddress& address);
+  void on_way(uint32_t rail, VerbsWays::Answer answer);
+  void forget_ways();
   VerbsScene scene(const Lane& lane) const;
   void fail(uint32_t lane, const ibv_wc& completion);
   void check_patience(uint32_t lane, Instant now);
@@ -179,6 +187,12 @@ class VerbsLink {
   std::vector<VerbsDomain*> domains_;
   std::vector<std::vector<VerbsRegion>> slot_regions_;
   std::vector<VerbsMailbox> mailboxes_;
+  struct Way {
+    VerbsWays::Ticket ticket = 0;
+    VerbsAddress address;   // That the ticket is for.
+    bool is_fresh = false;  // The mailbox's: found since the last failure on the rail.
+  };
+  std::vector<Way> ways_;
   // When those to which no way was found are tried again; 0: the clock has not been seen yet.
   Instant mailboxes_at_{0};
   int64_t mailboxes_pause_ns_ = 0;

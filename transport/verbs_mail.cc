@@ -25,6 +25,7 @@ Result<std::unique_ptr<VerbsMail>> VerbsMail::make(const VerbsDevice& device, ib
   std::unique_ptr<VerbsMail> mail(new VerbsMail(device, options));
   PHUB_TRY(mail->make_queue_pair(completions));
   PHUB_TRY(mail->start());
+  PHUB_TRY(mail->ways_.start(mail->pd_.get()));
   return mail;
 }
 
@@ -35,9 +36,10 @@ uint64_t VerbsMail::id_of(uint64_t kind, uint32_t place) const {
 Status VerbsMail::make_queue_pair(ibv_cq* completions) {
   pd_.reset(verbs().alloc_pd(device_.context.get()));
   if (pd_ == nullptr) return failed("make a protection domain");
-  region_.reset(verbs().reg_mr_iova(pd_.get(), memory_.get(), sizeof(Memory),
-                                    reinterpret_cast<uint64_t>(memory_.get()),
-                                    IBV_ACCESS_LOCAL_WRITE));
+  PHUB_TRY_ASSIGN(pages_, base::Mapping::anonymous(sizeof(Memory)));
+  memory_ = reinterpret_cast<Memory*>(pages_.data());
+  region_.reset(verbs().reg_mr_iova(pd_.get(), memory_, sizeof(Memory),
+                                    reinterpret_cast<uint64_t>(memory_), IBV_ACCESS_LOCAL_WRITE));
   if (region_ == nullptr) return failed("register memory for letters");
   ibv_qp_init_attr wanted = {};
   wanted.send_cq = wanted.recv_cq = completions;
@@ -80,8 +82,16 @@ Result<VerbsPtr<ibv_ah>> VerbsMail::way_to(const VerbsAddress& address) const {
   ibv_ah_attr path = path_to(address, device_, options_);
   VerbsPtr<ibv_ah> way(verbs().create_ah(pd_.get(), &path));
   if (way != nullptr) return way;
-  return failed("find a way from " + to_text(device_.gid.entry.gid) + " on " + device_.name +
-                " to " + to_text(address.gid));
+  return failed(seeking(address));
+}
+
+VerbsWays::Ticket VerbsMail::ask_way_to(const VerbsAddress& address) {
+  return ways_.ask(path_to(address, device_, options_), seeking(address));
+}
+
+std::string VerbsMail::seeking(const VerbsAddress& address) const {
+  return "find a way from " + to_text(device_.gid.entry.gid) + " on " + device_.name + " to " +
+         to_text(address.gid);
 }
 
 void VerbsMail::mend() {

@@ -5,9 +5,11 @@
 #include <array>
 #include <memory>
 
+#include "base/memory.h"
 #include "transport/verbs_device.h"
 #include "transport/verbs_letter.h"
 #include "transport/verbs_library.h"
+#include "transport/verbs_ways.h"
 
 namespace phub::transport {
 
@@ -31,8 +33,11 @@ class VerbsMail {
 
   uint32_t queue_pair() const { return queue_pair_->qp_num; }
   uint32_t key() const { return key_; }
-  // unavailable: no way to that address.
+  // unavailable: no way to that address; to find that out may take a second.
   Result<VerbsPtr<ibv_ah>> way_to(const VerbsAddress& address) const;
+  // The same, answered by ways().
+  VerbsWays::Ticket ask_way_to(const VerbsAddress& address);
+  VerbsWays& ways() { return ways_; }
 
   // Drops it if too many are on their way.
   void send(const VerbsMailbox& to, const VerbsLetter& letter);
@@ -46,6 +51,7 @@ class VerbsMail {
       : device_(device), options_(options) {}
   Status make_queue_pair(ibv_cq* completions);
   Status start();
+  std::string seeking(const VerbsAddress& address) const;
   uint64_t id_of(uint64_t kind, uint32_t place) const;
   void post_receive(uint32_t place);
 
@@ -62,10 +68,12 @@ class VerbsMail {
   uint32_t done_count_ = 0;
   uint16_t generation_ = 0;  // Of the completions that count.
   bool is_broken_ = false;
-  std::unique_ptr<Memory> memory_ = std::make_unique<Memory>();
+  base::Mapping pages_;  // Its own: see VerbsQueue.
+  Memory* memory_ = nullptr;
   VerbsPtr<ibv_pd> pd_;
   VerbsPtr<ibv_mr> region_;
   VerbsPtr<ibv_qp> queue_pair_;
+  VerbsWays ways_;
 };
 
 }  // namespace phub::transport

@@ -81,7 +81,13 @@ size_t VerbsFabric::poll(Instant now, std::span<Event> events) {
   size_t filled = 0;
   for (size_t i = 0; i < rails_.size(); ++i) {
     if (++rail_from_ >= rails_.size()) rail_from_ = 0;
-    filled += poll_rail(*rails_[rail_from_], events.subspan(filled));
+    VerbsRail& rail = *rails_[rail_from_];
+    if (rail.is_dead()) continue;
+    filled += poll_rail(rail, events.subspan(filled));
+    if (rail.is_unreadable()) give_up(rail, "its completions cannot be taken any more");
+  }
+  for (const std::unique_ptr<VerbsRail>& rail : rails_) {
+    if (rail->mail().ways().has_answers()) take_ways(*rail);
   }
   if (now >= timers_at_) run_timers(now);
   for (size_t i = 0; i < links_.size() && filled < events.size(); ++i) {
@@ -96,6 +102,14 @@ size_t VerbsFabric::poll(Instant now, std::span<Event> events) {
     }
   }
   return filled;
+}
+
+void VerbsFabric::take_ways(const VerbsRail& rail) {
+  for (const std::unique_ptr<VerbsLink>& link : links_) {
+    if (link == nullptr) continue;
+    link->take_ways(rail);
+    if (link->take_hurry()) timers_at_ = {0};
+  }
 }
 
 void VerbsFabric::deliver(const VerbsLetter& letter) {
@@ -124,13 +138,14 @@ void VerbsFabric::take_async_events(VerbsRail& rail) {
   // Its descriptors would wake everybody for ever.
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, rail.wake_fd(), nullptr);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, rail.async_fd(), nullptr);
-  lose_all_by(rail, "the device has been taken away");
+  give_up(rail, "the device has been taken away");
 }
 
 void VerbsFabric::deal_with(VerbsRail& rail, const VerbsEvent& event) {
   if (event.kind == VerbsEvent::Kind::other) return;
-  if (event.kind == VerbsEvent::Kind::fatal) return lose_all_by(rail, event.what);
+  if (event.kind == VerbsEvent::Kind::fatal) return give_up(rail, event.what);
   const bool is_change = event.kind == VerbsEvent::Kind::port_change;
+  if (event.kind == VerbsEvent::Kind::port_down) rail.note_change();
   const VerbsAddress before = address_of(rail.device());
   const uint32_t index_before = rail.device().gid.entry.index;
   const bool has_moved =
@@ -140,6 +155,7 @@ void VerbsFabric::deal_with(VerbsRail& rail, const VerbsEvent& event) {
   for (const std::unique_ptr<VerbsLink>& link : links_) {
     if (link == nullptr || !link->is_live()) continue;
     if (event.kind == VerbsEvent::Kind::offence) link->on_offence(event.queue_pair, event.what);
+    if (event.kind == VerbsEvent::Kind::queue_pair_lost) link->on_queue_pair_lost(event.queue_pair);
     if (event.kind == VerbsEvent::Kind::port_down) link->on_port_down(rail);
     if (is_change) link->on_port_change(rail, has_moved);
   }
@@ -147,7 +163,9 @@ void VerbsFabric::deal_with(VerbsRail& rail, const VerbsEvent& event) {
 }
 
 // Completions of this rail will never come again.
-void VerbsFabric::lose_all_by(const VerbsRail& rail, const char* why) {
+void VerbsFabric::give_up(VerbsRail& rail, const char* why) {
+  rail.give_up();
+  timers_at_ = {0};
   for (const std::unique_ptr<VerbsLink>& link : links_) {
     if (link != nullptr) link->on_device_lost(rail, why);
   }
@@ -155,6 +173,7 @@ void VerbsFabric::lose_all_by(const VerbsRail& rail, const char* why) {
 
 void VerbsFabric::run_timers(Instant now) {
   for (const std::unique_ptr<VerbsRail>& rail : rails_) {
+    if (rail->is_dead()) continue;
     take_async_events(*rail);
     rail->mail().mend();
   }
@@ -172,11 +191,15 @@ void VerbsFabric::run_timers(Instant now) {
 }
 
 bool VerbsFabric::arm() {
-  for (const std::unique_ptr<VerbsRail>& rail : rails_) rail->arm();
+  for (const std::unique_ptr<VerbsRail>& rail : rails_) {
+    rail->mail().ways().calm();  // Before the look for answers below.
+    if (!rail->is_dead()) rail->arm();
+  }
   bool is_idle = timers_at_.ns > 0;
   for (const std::unique_ptr<VerbsRail>& rail : rails_) {
-    if (rail->taken().empty()) rail->take();
-    is_idle = is_idle && rail->taken().empty();
+    if (!rail->is_dead() && rail->taken().empty()) rail->take();
+    is_idle = is_idle && (rail->is_dead() || (rail->taken().empty() && !rail->is_unreadable())) &&
+              !rail->mail().ways().has_answers();
   }
   return is_idle && std::none_of(links_.begin(), links_.end(), [](const auto& link) {
            return link != nullptr && (link->has_report() || link->has_loss());
@@ -185,6 +208,8 @@ bool VerbsFabric::arm() {
 
 void VerbsFabric::disarm() {
   for (const std::unique_ptr<VerbsRail>& rail : rails_) {
+    rail->mail().ways().calm();
+    if (rail->is_dead()) continue;
     rail->disarm();
     take_async_events(*rail);
   }

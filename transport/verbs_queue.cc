@@ -48,15 +48,16 @@ Status VerbsQueue::make() {
   ibv_pd* const pd = domain_->pd.get();
   if (headers_ == nullptr) {
     const size_t count = receive_room_ + send_room_;
-    headers_ = std::make_unique<Header[]>(count);
-    headers_region_.reset(verbs().reg_mr_iova(pd, headers_.get(), count * sizeof(Header),
-                                              reinterpret_cast<uint64_t>(headers_.get()),
+    PHUB_TRY_ASSIGN(header_pages_, base::Mapping::anonymous(count * sizeof(Header)));
+    headers_region_.reset(verbs().reg_mr_iova(pd, header_pages_.data(), header_pages_.size(),
+                                              reinterpret_cast<uint64_t>(header_pages_.data()),
                                               IBV_ACCESS_LOCAL_WRITE));
     if (headers_region_ == nullptr) {
       return Status(Code::resource_exhausted, "register " + std::to_string(count * sizeof(Header)) +
                                                   " bytes with " + rail_->device().name + ": " +
                                                   base::errno_text());
     }
+    headers_ = reinterpret_cast<Header*>(header_pages_.data());
   }
   ibv_qp_init_attr wanted = {};
   wanted.send_cq = wanted.recv_cq = rail_->completions();

@@ -149,7 +149,10 @@ class VerbsQueue {
   VerbsTarget target_;
   uint32_t peer_window_key_ = 0;
 
-  std::unique_ptr<Header[]> headers_;  // Those received, then those to send.
+  // Those received, then those to send. Pages of their own: what is registered is kept from
+  // children of this process on older kernels, a page at a time.
+  base::Mapping header_pages_;
+  Header* headers_ = nullptr;
   VerbsPtr<ibv_mr> headers_region_;
   VerbsPtr<ibv_qp> queue_pair_;
   VerbsPtr<ibv_mw> window_;

@@ -67,6 +67,13 @@ Status VerbsRail::start() {
   return {};
 }
 
+Status VerbsRail::refresh() {
+  has_changed_ = true;
+  PHUB_TRY(refresh_port(device_, options_));
+  has_changed_ = false;
+  return {};
+}
+
 Result<VerbsDomain*> VerbsRail::join_domain(uint64_t id, uint64_t job) {
   for (const std::unique_ptr<VerbsDomain>& domain : domains_) {
     if (domain->id != id || domain->job != job) continue;
@@ -187,8 +194,9 @@ Status VerbsRail::reserve_completions(uint32_t count) {
 size_t VerbsRail::take() {
   PHUB_DCHECK(taken().empty());
   taken_.resize(kBatch);  // Never more than was reserved: allocates nothing.
-  const int count = std::max(ibv_poll_cq(completions_.get(), kBatch, taken_.data()), 0);
-  taken_.resize(static_cast<size_t>(count));
+  const int count = ibv_poll_cq(completions_.get(), kBatch, taken_.data());
+  is_unreadable_ = count < 0;
+  taken_.resize(static_cast<size_t>(std::max(count, 0)));
   ++take_count_;
   taken_at_ = 0;
   if (taken_.size() < kBatch) count_as_empty();

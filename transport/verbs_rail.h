@@ -33,7 +33,16 @@ class VerbsRail {
   RailCounters& counters() { return counters_; }
 
   // Asks the port again; afterwards new queue pairs use what it said. The errors of refresh_port().
-  Status refresh() { return refresh_port(device_, options_); }
+  Status refresh();
+  // Only if it may have changed: to read a table of addresses takes long.
+  void note_change() { has_changed_ = true; }
+  Status refresh_if_changed() { return has_changed_ ? refresh() : Status(); }
+
+  // No completion will ever come again: the device is gone, or it is as good as gone.
+  void give_up() { is_dead_ = true; }
+  bool is_dead() const { return is_dead_; }
+  // The device does not let its completions be taken.
+  bool is_unreadable() const { return is_unreadable_; }
 
   // The domain of a job or of one link of it, made for its first link; every join needs a leave.
   Result<VerbsDomain*> join_domain(uint64_t id, uint64_t job);
@@ -78,6 +87,9 @@ class VerbsRail {
   VerbsPtr<ibv_comp_channel> channel_;
   VerbsPtr<ibv_cq> completions_;
   bool can_grow_ = true;  // The completion queue.
+  bool has_changed_ = false;
+  bool is_dead_ = false;
+  bool is_unreadable_ = false;
   uint32_t completions_reserved_ = 0;
   uint32_t completions_left_ = 0;  // Of those, what closed links may have left behind.
   std::vector<std::unique_ptr<VerbsDomain>> domains_;

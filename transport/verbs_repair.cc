@@ -9,7 +9,9 @@ namespace {
 
 constexpr int64_t kFirstPauseNs = 10'000'000;
 constexpr int64_t kLastPauseNs = 500'000'000;
-constexpr int64_t kRepairPatienceNs = 5'000'000'000;
+// A port takes up to 40 s to come back (training of the link, spanning tree, a subnet manager).
+// That a peer is dead its session says, within peer_timeout.
+constexpr int64_t kRepairPatienceNs = 60'000'000'000;
 constexpr int64_t kConnectPatienceNs = 20'000'000'000;
 constexpr int64_t kProbeNs = 1'000'000'000;
 constexpr int64_t kDrainPatienceNs = 100'000'000;
@@ -56,6 +58,8 @@ void VerbsLink::restart(uint32_t index, uint32_t incarnation, std::string why) {
   is_hurried_ = true;
   lane.incarnation = incarnation;
   lane.phase = lane.peer_phase = Phase::waiting;
+  lane.awaits_way = false;
+  ways_[lane.rail].is_fresh = false;
   lane.is_settled = false;
   lane.letter_at = {0};
   lane.pause_ns = kFirstPauseNs;
@@ -108,9 +112,10 @@ Instant VerbsLink::check_drain(uint32_t index, Instant now) {
 
 void VerbsLink::remake(uint32_t index) {
   Lane& lane = lanes_[index];
-  // A port that is down keeps its old address until it is asked again.
-  (void)rails_[lane.rail]->refresh();
-  if (!lane.queue->make().ok()) lane.queue->unmake();  // The timer tries again.
+  VerbsRail& rail = *rails_[lane.rail];
+  (void)rail.refresh_if_changed();
+  // The timer tries again.
+  if (!rail.is_dead() && !lane.queue->make().ok()) lane.queue->unmake();
   if (lane.news.has_value() && lane.news->incarnation == lane.incarnation) {
     const VerbsLetter news = *lane.news;
     lane.news.reset();
@@ -143,23 +148,77 @@ void VerbsLink::on_letter(const VerbsLetter& letter) {
   apply(letter.queue, letter);
 }
 
-// The kernel waits a second for an answer of an address that nobody has: a peer that might name any
-// could hold up everybody else. So it must be one that the session named.
-bool VerbsLink::take_address(uint32_t index, const VerbsLetter& letter) {
+// The kernel waits a second for an answer of an address that nobody has. So it must be one that the
+// session named, and the way there is found on another thread; after that, joining takes no time.
+bool VerbsLink::has_way(uint32_t index, const VerbsLetter& letter) {
   Lane& lane = lanes_[index];
-  VerbsAddress& known = peer_.rails[lane.rail].address;
-  if (letter.address == known && mailboxes_[lane.rail].way != nullptr) return true;
+  const VerbsAddress& known = peer_.rails[lane.rail].address;
+  if (letter.address == known && ways_[lane.rail].is_fresh) return true;
   if (std::find(peer_gids_.begin(), peer_gids_.end(), letter.address.gid) == peer_gids_.end()) {
     lane.failure = "the peer is now at " + to_text(letter.address.gid) +
                    ", which it had not said when the link was made";
     return false;
   }
-  if (const Status opened = open_mailbox(lane.rail, letter.address); !opened.ok()) {
-    limit_joins(index, opened);
+  if (const Status fits = check_address(lane.rail, letter.address); !fits.ok()) {
+    limit_joins(index, fits);
     return false;
   }
-  known = letter.address;
-  return true;
+  lane.news = letter;
+  lane.awaits_way = true;
+  ask_way(lane.rail, letter.address);
+  return false;
+}
+
+void VerbsLink::ask_way(uint32_t rail, const VerbsAddress& address) {
+  Way& way = ways_[rail];
+  if (way.ticket != 0 && way.address == address) return;
+  VerbsMail& mail = rails_[rail]->mail();
+  if (way.ticket != 0) mail.ways().forget(way.ticket);
+  way.ticket = mail.ask_way_to(address);
+  way.address = address;
+}
+
+void VerbsLink::forget_ways() {
+  for (uint32_t rail = 0; rail < ways_.size(); ++rail) {
+    if (ways_[rail].ticket != 0) rails_[rail]->mail().ways().forget(ways_[rail].ticket);
+    ways_[rail].ticket = 0;
+  }
+}
+
+void VerbsLink::take_ways(const VerbsRail& rail) {
+  for (uint32_t i = 0; i < ways_.size(); ++i) {
+    if (rails_[i] != &rail || ways_[i].ticket == 0) continue;
+    if (auto answer = rails_[i]->mail().ways().take(ways_[i].ticket)) {
+      on_way(i, std::move(*answer));
+    }
+  }
+}
+
+void VerbsLink::on_way(uint32_t rail, VerbsWays::Answer answer) {
+  Way& way = ways_[rail];
+  way.ticket = 0;
+  way.is_fresh = answer.way != nullptr;
+  if (way.is_fresh) {
+    mailboxes_[rail].way = std::move(answer.way);
+    peer_.rails[rail].address = way.address;
+  }
+  const Status found = way.is_fresh ? Status() : Status(Code::unavailable, answer.failure);
+  for (uint32_t i = 0; i < lanes_.size() && state_ == State::live; ++i) {
+    Lane& lane = lanes_[i];
+    if (lane.rail != rail || !std::exchange(lane.awaits_way, false)) continue;
+    const bool is_first = lane.incarnation == 0;
+    const Status joined = found.ok() && is_first ? join_lane(i) : found;
+    if (!joined.ok()) {
+      limit_joins(i, joined);
+      restart(i, lane.incarnation + 1, joined.message());
+    } else if (is_first) {
+      advance(i);
+    } else if (lane.news.has_value() && lane.news->incarnation == lane.incarnation) {
+      const VerbsLetter news = *lane.news;
+      lane.news.reset();
+      apply(i, news);
+    }
+  }
 }
 
 void VerbsLink::limit_joins(uint32_t index, const Status& refusal) {
@@ -190,8 +249,7 @@ void VerbsLink::reopen_mailboxes(Instant now) {
   mailboxes_pause_ns_ = std::clamp(2 * mailboxes_pause_ns_, kFirstMailboxNs, kLastMailboxNs);
   for (uint32_t rail = 0; rail < rails_.size(); ++rail) {
     if (mailboxes_[rail].way != nullptr) continue;
-    (void)open_mailbox(rail, peer_.rails[rail].address);
-    break;  // One at a time, for each may take a second.
+    ask_way(rail, peer_.rails[rail].address);
   }
   mailboxes_at_ = {now.ns + mailboxes_pause_ns_};
 }
@@ -210,9 +268,10 @@ void VerbsLink::apply(uint32_t index, const VerbsLetter& letter) {
   }
   const bool is_own_path = letter.path == lane.rail;
   // Two that cannot join yet and answered each other's every letter would never stop.
-  if (is_own_path && (lane.rest_until.ns != 0 || !lane.queue->is_made())) return;
+  const bool must_wait = lane.rest_until.ns != 0 || lane.awaits_way || !lane.queue->is_made();
+  if (is_own_path && must_wait) return;
   if (is_own_path && !lane.queue->is_joined() && letter.endpoint.queue_pair != 0) {
-    if (!take_address(index, letter)) return;
+    if (!has_way(index, letter)) return;
     const Status joined = lane.queue->join(letter.address, letter.endpoint, target(lane.rail));
     if (!joined.ok()) {
       limit_joins(index, joined);
@@ -295,12 +354,12 @@ void VerbsLink::check_patience(uint32_t index, Instant now) {
   const int64_t patience = is_new ? kConnectPatienceNs : kRepairPatienceNs;
   if (now.ns - lane.broken_at.ns < patience) return;
   if (lane.is_settled && !lane.is_stopping && way_round(index) != index) return;
-  lose(describe(is_new
-                    ? "the peer has not joined within 20 s; see that both ends are in one network "
-                      "(ping from address to address)"
-                    : "no word from the peer for 5 s; it is gone, or no way leads to it; before: " +
-                          lane.failure,
-                scene(lane)));
+  lose(describe(
+      is_new ? "the peer has not joined within 20 s; see that both ends are in one network "
+               "(ping from address to address)"
+             : "no word from the peer for 60 s; it is gone, or no way leads to it; before: " +
+                   lane.failure,
+      scene(lane)));
 }
 
 Instant VerbsLink::run_timers(Instant now) {
@@ -350,16 +409,32 @@ void VerbsLink::on_port_down(const VerbsRail& rail) {
 void VerbsLink::on_port_change(const VerbsRail& rail, bool has_moved) {
   if (state_ != State::live) return;
   for (uint32_t i = 0; i < rails_.size(); ++i) {
-    if (rails_[i] == &rail && (has_moved || mailboxes_[i].way == nullptr))
-      (void)open_mailbox(i, peer_.rails[i].address);
+    if (rails_[i] == &rail && (has_moved || mailboxes_[i].way == nullptr)) {
+      ask_way(i, peer_.rails[i].address);
+    }
   }
   for (Lane& lane : lanes_) lane.letter_at = {0};
 }
 
+// No marker will come: what was taken until now is what arrived.
 void VerbsLink::on_device_lost(const VerbsRail& rail, const char* why) {
   if (state_ != State::live) return;
-  for (const Lane& lane : lanes_) {
-    if (rails_[lane.rail] == &rail) return lose(describe(why, scene(lane)));
+  const bool is_last = std::all_of(rails_.begin(), rails_.end(),
+                                   [](const VerbsRail* one) { return one->is_dead(); });
+  for (uint32_t i = 0; i < lanes_.size() && state_ == State::live; ++i) {
+    if (rails_[lanes_[i].rail] != &rail) continue;
+    std::string reason = describe(why, scene(lanes_[i]));
+    if (is_last) return lose(std::move(reason));
+    restart(i, lanes_[i].incarnation + 1, std::move(reason));
+    end_stop(i);
+  }
+}
+
+void VerbsLink::on_queue_pair_lost(uint32_t queue_pair) {
+  for (uint32_t i = 0; i < lanes_.size(); ++i) {
+    const Lane& lane = lanes_[i];
+    if (lane.queue->endpoint().queue_pair != queue_pair || lane.is_stopping) continue;
+    restart(i, lane.incarnation + 1, describe("the device gave up the queue pair", scene(lane)));
   }
 }
 
