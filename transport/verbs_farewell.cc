@@ -11,11 +11,31 @@ constexpr int64_t kFirstPauseNs = 20'000'000;
 }  // namespace
 
 VerbsFarewell::VerbsFarewell(uint64_t cookie, bool is_acceptor, std::vector<VerbsMailbox> mailboxes,
-                             std::vector<VerbsMail*> mails)
+                             std::vector<VerbsMail*> mails, std::vector<VerbsWays::Ticket> tickets)
     : cookie_(cookie),
       is_acceptor_(is_acceptor),
       mailboxes_(std::move(mailboxes)),
-      mails_(std::move(mails)) {}
+      mails_(std::move(mails)),
+      tickets_(std::move(tickets)) {}
+
+VerbsFarewell::~VerbsFarewell() {
+  for (size_t i = 0; i < tickets_.size(); ++i) {
+    if (tickets_[i] != 0) mails_[i]->ways().forget(tickets_[i]);
+  }
+}
+
+void VerbsFarewell::take_ways() {
+  bool has_more = false;
+  for (size_t i = 0; i < tickets_.size(); ++i) {
+    if (tickets_[i] == 0) continue;
+    auto answer = mails_[i]->ways().take(tickets_[i]);
+    if (!answer.has_value()) continue;
+    tickets_[i] = 0;
+    mailboxes_[i].way = std::move(answer->way);
+    has_more = true;
+  }
+  if (has_more) say();
+}
 
 void VerbsFarewell::say() {
   VerbsLetter letter;

@@ -212,7 +212,6 @@ Status VerbsLink::join_lane(uint32_t index) {
 
 void VerbsLink::lose(std::string reason) {
   if (state_ == State::lost) return;
-  forget_ways();
   for (Lane& lane : lanes_) {
     if (state_ == State::live && lane.phase != Phase::up) {
       rails_[lane.rail]->counters().links_down.add(UINT64_MAX);
@@ -238,8 +237,11 @@ std::unique_ptr<VerbsFarewell> VerbsLink::say_goodbye() {
   if (mailboxes_.empty()) return nullptr;
   std::vector<VerbsMail*> mails;
   for (VerbsRail* const rail : rails_) mails.push_back(&rail->mail());
-  auto farewell = std::make_unique<VerbsFarewell>(setup_.cookie, setup_.is_acceptor,
-                                                  std::move(mailboxes_), std::move(mails));
+  std::vector<VerbsWays::Ticket> tickets;
+  for (Way& way : ways_) tickets.push_back(std::exchange(way.ticket, 0));
+  auto farewell =
+      std::make_unique<VerbsFarewell>(setup_.cookie, setup_.is_acceptor, std::move(mailboxes_),
+                                      std::move(mails), std::move(tickets));
   mailboxes_.clear();
   farewell->say();
   return farewell;

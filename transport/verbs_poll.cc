@@ -110,6 +110,7 @@ void VerbsFabric::take_ways(const VerbsRail& rail) {
     link->take_ways(rail);
     if (link->take_hurry()) timers_at_ = {0};
   }
+  for (const std::unique_ptr<VerbsFarewell>& farewell : farewells_) farewell->take_ways();
 }
 
 void VerbsFabric::deliver(const VerbsLetter& letter) {

@@ -114,10 +114,11 @@ TEST_F(VerbsDeviceFaultsTest, PortsThatAreDownAtTheStartAreLeftOutAndTheOthersKe
   const std::span<const RailCounters> rails = hub_.fabric->rails();
   ASSERT_EQ(rails.size(), 3u);
   EXPECT_THAT(hub_.verbs().choices().back(), testing::HasSubstr("not used"));
+  ASSERT_TRUE(until([&] { return rails[2].links_down.get() == 0; }));
   exchange(2, [](uint32_t) {});
   expect_all_once();
   EXPECT_EQ(rails[0].puts_sent.get(), 0u);
-  EXPECT_EQ(rails[2].puts_sent.get(), 2 * (kSlots / 3));
+  EXPECT_GE(rails[2].puts_sent.get(), 2 * (kSlots / 3));
 }
 
 TEST_F(VerbsDeviceFaultsTest, CompletionQueuesThatCannotGrowAreLargeFromTheStart) {
