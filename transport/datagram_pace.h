@@ -44,7 +44,10 @@ class CongestionWindow {
   static constexpr double kMarkedFactor = 0.85;
   CongestionWindow(double start, double max) : packets_(start), max_(max), threshold_(max) {}
 
-  void on_acked(uint32_t count) {
+  // in_flight: before the acknowledgement. A window that was not used says nothing of the network's
+  // room: it does not grow (RFC 7661).
+  void on_acked(uint32_t count, uint32_t in_flight) {
+    if (2 * in_flight < packets()) return;
     packets_ += packets_ < threshold_ ? count : count / packets_;
     packets_ = std::min(packets_, max_);
   }

@@ -153,6 +153,7 @@ template <typename Finished>
 bool DatagramSender::on_ack(const Ack& ack, Instant now, Finished finished) {
   if (ack.next > next_number_) return false;
   uint32_t acked_count = 0;
+  const uint32_t in_flight = flying_.count;
   const auto take_packet = [&](uint64_t number) {
     if (!acknowledge(number, now)) return;
     ++acked_count;
@@ -178,7 +179,7 @@ bool DatagramSender::on_ack(const Ack& ack, Instant now, Finished finished) {
   if (ack.message_limit > limit_) limit_ = ack.message_limit;
   if (acked_count > 0) {
     timer_.on_progress();
-    window_.on_acked(acked_count);
+    window_.on_acked(acked_count, in_flight);
     lose_overtaken();
   }
   if (ack.is_marked) window_.on_marked(newest_acked_order_, next_order_);

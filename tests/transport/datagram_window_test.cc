@@ -317,18 +317,26 @@ TEST_F(DatagramSenderTest, MarkShrinksTheWindowOncePerRoundTrip) {
 
 TEST(CongestionWindowTest, GrowsByOneARoundTripAndHalvesOncePerLossOfAWindow) {
   CongestionWindow window(4, 64);
-  window.on_acked(4);
+  window.on_acked(4, 4);
   EXPECT_EQ(window.packets(), 8u) << "doubles until the first loss";
   window.on_lost(0, 8);
   EXPECT_EQ(window.packets(), 4u);
   window.on_lost(5, 9);
   EXPECT_EQ(window.packets(), 4u) << "same window, same loss";
-  for (int i = 0; i < 5; ++i) window.on_acked(1);
+  for (int i = 0; i < 5; ++i) window.on_acked(1, 4);
   EXPECT_EQ(window.packets(), 5u);
   for (uint64_t i = 0; i < 10; ++i) window.on_lost(100 * (i + 1), 100 * (i + 1) + 1);
   EXPECT_EQ(window.packets(), 2u);
-  window.on_acked(100'000);
+  window.on_acked(100'000, 2);
   EXPECT_EQ(window.packets(), 64u);
+}
+
+TEST(CongestionWindowTest, DoesNotGrowWhereItIsNotUsed) {
+  CongestionWindow window(16, 64);
+  for (int i = 0; i < 100; ++i) window.on_acked(1, 7);
+  EXPECT_EQ(window.packets(), 16u) << "a round of small tensors says nothing of a full window";
+  window.on_acked(1, 8);
+  EXPECT_EQ(window.packets(), 17u);
 }
 
 }  // namespace

@@ -34,7 +34,18 @@ bool DpdkWire::fill_buffers() {
   return true;
 }
 
+// A device that is only busy makes senders wait; one that is stuck must not stop the others.
+bool DpdkWire::is_busy() {
+  for (Lane& lane : lanes_) {
+    if (lane.count < kWaitingMax) continue;
+    drain(lane);
+    if (lane.count == kWaitingMax && lane.refusals < kRefusalsMax) return true;
+  }
+  return false;
+}
+
 std::span<std::byte> DpdkWire::reserve() {
+  if (is_busy()) return {};
   if (buffer_count_ == 0 && !fill_buffers()) return {};
   rte_mbuf* const packet = buffers_[buffer_count_ - 1];
   return {rte_pktmbuf_mtod(packet, std::byte*) + head_bytes_, mtu()};
@@ -89,7 +100,7 @@ void DpdkWire::finish(rte_mbuf* packet, const UdpPlace& to, const Device& device
 
 void DpdkWire::append(Lane& lane, rte_mbuf* packet) {
   if (lane.count == kWaitingMax) drain(lane);
-  if (lane.count == kWaitingMax) {  // A device that takes nothing must not stop the others.
+  if (lane.count == kWaitingMax) {  // Stuck.
     ++counters_.dropped;
     ::rte_pktmbuf_free(packet);
     return;
@@ -105,6 +116,7 @@ void DpdkWire::drain(Lane& lane) {
     const uint16_t sent = ::rte_eth_tx_burst(lane.of.device->port(), lane.of.queue,
                                              lane.waiting.data() + taken, count);
     taken += sent;
+    lane.refusals = sent > 0 ? 0 : lane.refusals + 1;
     if (sent < count) break;
   }
   std::copy(lane.waiting.begin() + taken, lane.waiting.begin() + lane.count, lane.waiting.begin());

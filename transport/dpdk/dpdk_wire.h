@@ -54,10 +54,13 @@ class DpdkWire final : public Wire {
  private:
   static constexpr size_t kBurst = 32;
   static constexpr size_t kWaitingMax = 512;  // Two windows of DatagramFabric.
+  // So many refusals make a device that is stuck (no cable, no peer) and not only busy.
+  static constexpr uint32_t kRefusalsMax = 1000;
   // A queue pair, and what its device has not taken yet.
   struct Lane {
     QueueOf of;
     uint32_t count = 0;
+    uint32_t refusals = 0;  // Bursts in a row of which the device took nothing.
     std::array<rte_mbuf*, kWaitingMax> waiting{};
   };
   static constexpr int64_t kNapMinNs = 50'000;
@@ -73,6 +76,7 @@ class DpdkWire final : public Wire {
   void make_lanes();
   // Sending.
   bool fill_buffers();
+  bool is_busy();
   Lane& lane_to(const UdpPlace& to, uint32_t device);
   void finish(rte_mbuf* packet, const UdpPlace& to, const Device& device);
   void launch(rte_mbuf* packet, const WireAddress& to);
