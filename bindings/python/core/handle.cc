@@ -1,0 +1,85 @@
+#include "handle.h"
+
+#include "errors.h"
+#include "interpreter.h"
+
+namespace phub::python {
+namespace {
+
+// Connections whose last user was a callback: their own thread cannot join itself.
+struct Graveyard {
+  std::mutex mutex;
+  std::vector<Handle*> dead;
+};
+
+Graveyard& graveyard() {
+  static auto* const yard = new Graveyard();
+  return *yard;
+}
+
+void destroy(Handle* handle) {
+  if (handle->made_in != fork_count()) return;  // Another process's.
+  if (is_inside_callback()) {
+    const std::lock_guard lock(graveyard().mutex);
+    graveyard().dead.push_back(handle);
+    return;
+  }
+  const std::shared_ptr<Garbage> garbage = handle->garbage;
+  if (PyGILState_Check() == 0) {
+    delete handle;
+    return;
+  }
+  {
+    const nb::gil_scoped_release unlocked;  // It waits, and what it ends calls back.
+    delete handle;
+  }
+  garbage->empty();
+}
+
+}  // namespace
+
+Handle::Handle(Worker connected, bool thread, std::chrono::milliseconds timeout)
+    : worker(std::move(connected)),
+      has_thread(thread),
+      wait_timeout(timeout),
+      made_in(fork_count()),
+      garbage(std::make_shared<Garbage>()),
+      table_(std::make_shared<const TensorTable>()) {}
+
+std::shared_ptr<const TensorTable> Handle::table(const char* call, uint32_t tensor) const {
+  std::shared_ptr<const TensorTable> table;
+  {
+    const std::lock_guard lock(mutex_);
+    table = table_;
+  }
+  if (tensor < table->specs.size()) return table;
+  raise(Code::not_found, std::string(call) + " tensor " + std::to_string(tensor) + ": unknown; " +
+                             std::to_string(table->specs.size()) + " tensors are registered");
+}
+
+void Handle::set_table(TensorTable table) {
+  auto made = std::make_shared<const TensorTable>(std::move(table));
+  const std::lock_guard lock(mutex_);
+  table_ = std::move(made);
+}
+
+HandlePtr make_handle(Worker worker, bool has_thread, std::chrono::milliseconds wait_timeout) {
+  return HandlePtr(new Handle(std::move(worker), has_thread, wait_timeout), destroy);
+}
+
+void bury_dead_handles() {
+  if (is_inside_callback()) return;
+  std::vector<Handle*> dead;
+  {
+    const std::lock_guard lock(graveyard().mutex);
+    dead.swap(graveyard().dead);
+  }
+  for (Handle* handle : dead) destroy(handle);
+}
+
+nb::object make_owner(HandlePtr handle) {
+  auto* const held = new HandlePtr(std::move(handle));
+  return nb::capsule(held, [](void* p) noexcept { delete static_cast<HandlePtr*>(p); });
+}
+
+}  // namespace phub::python
