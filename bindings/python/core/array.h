@@ -14,7 +14,7 @@ namespace nb = nanobind;
 
 // C-contiguous, in this process's memory; may be read-only.
 using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-using NewArray = nb::ndarray<nb::device::cpu>;
+using NewArray = nb::ndarray<nb::array_api, nb::device::cpu>;
 
 enum class Access : uint8_t { read, write };
 

@@ -59,12 +59,23 @@ class Operation:
         """
         self._core.call_when_done(lambda error: function(self))
 
-    def future(self, timeout: Optional[float] = None) -> concurrent.futures.Future:
-        """A future that gets `array`, or the error; TimedOut after `timeout` seconds.
+    def watch(self, function: Callable[[Optional[Error]], Any],
+              timeout: Optional[float] = None) -> None:
+        """Calls function(error or None) when it has ended, or with TimedOut after `timeout` seconds
+        (None: the worker's wait_timeout), and perhaps once more when it ends after that.
 
-        FailedPrecondition: the Worker has progress="caller": nobody would complete the future.
+        As add_done_callback; TimedOut comes on another thread. FailedPrecondition: the Worker has
+        progress="caller": nobody would call.
         """
-        self._require_thread("future")
+        if not self._worker._core.has_thread:
+            raise FailedPrecondition('this Worker has progress="caller", so nobody would complete '
+                                     'a future; connect with progress="thread"')
+        self._core.call_when_done(function)
+        if not self._core.done():
+            self._worker._deadlines.watch(self, timeout, function)
+
+    def future(self, timeout: Optional[float] = None) -> concurrent.futures.Future:
+        """A future that gets `array`, or the error, as watch() does."""
         future: concurrent.futures.Future = concurrent.futures.Future()
         future.set_running_or_notify_cancel()
 
@@ -77,15 +88,8 @@ class Operation:
             except concurrent.futures.InvalidStateError:
                 pass  # The deadline was first.
 
-        self._core.call_when_done(finish)
-        if not future.done():
-            self._worker._deadlines.watch(self, timeout, finish)
+        self.watch(finish, timeout)
         return future
 
     def __await__(self) -> Generator[Any, None, Any]:
         return asyncio.wrap_future(self.future()).__await__()
-
-    def _require_thread(self, call: str) -> None:
-        if not self._worker._core.has_thread:
-            raise FailedPrecondition(f'{call}: this Worker has progress="caller", so nobody would '
-                                     'complete it; connect with progress="thread"')

@@ -75,6 +75,11 @@ class Worker:
         return self._core.size
 
     @property
+    def is_closed(self) -> bool:
+        """Whether close() was called, or this process is a fork of the one that connected."""
+        return self._core.is_closed or self._core.is_foreign
+
+    @property
     def hub_address(self) -> str:
         """The address in use; where it was chosen, with the reason."""
         return self._core.hub_address
@@ -83,7 +88,8 @@ class Worker:
         """Zeroed, 64-byte aligned memory that the hub reads and writes in place: no copies.
 
         Returns an array with DLPack and the buffer protocol: np.asarray(it), or
-        torch.from_dlpack(it). It stays good as long as anybody uses it, also after close().
+        torch.from_dlpack(it). It stays good as long as anybody uses it, also after close(). What is
+        allocated after register_tensors counts from the next register_tensors on.
         ResourceExhausted: the operating system refused.
         """
         sizes = [shape] if isinstance(shape, int) else list(shape)
