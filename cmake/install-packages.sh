@@ -10,7 +10,7 @@ packages=(
   libcpp-httplib-dev nlohmann-json3-dev libssl-dev openssl libspdlog-dev libsystemd-dev
   libibverbs-dev
   libopenmpi-dev openmpi-bin libgloo-dev
-  python3 python3-matplotlib
+  python3 python3-matplotlib python3-dev python3-venv
 )
 [[ $(dpkg --print-architecture) != amd64 ]] || packages+=(libipsec-mb-dev)
 if [[ ${1:-} == test ]]; then

@@ -7,10 +7,12 @@ The function finds its hub and rank in the environment, and returns what JSON ca
 import importlib
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 
@@ -103,7 +105,25 @@ def start_ranks(hub, size, function, *arguments, environment=None):
 def run_ranks(hub, size, function, *arguments, seconds=60, environment=None):
     """What function(*arguments) returned in each rank; all must end well."""
     ranks = start_ranks(hub, size, function, *arguments, environment=environment)
+    watch = threading.Thread(target=_stop_all_with_the_first, args=(ranks,))
+    watch.start()
     results = [rank.finish(seconds) for rank in ranks]
-    for number, rank in enumerate(ranks):
-        assert rank.process.returncode == 0, f"rank {number}: {rank.output}"
+    watch.join()
+    failed = [f"rank {n}: status {r.process.returncode}: {r.output}" for n, r in enumerate(ranks)
+              if r.process.returncode != 0]
+    assert not failed, "\n".join(failed)
     return results
+
+
+def _stop_all_with_the_first(ranks):
+    """The others would wait for a rank that has failed until their own deadlines."""
+    with selectors.DefaultSelector() as selector:
+        for rank in ranks:
+            selector.register(os.pidfd_open(rank.process.pid), selectors.EVENT_READ, rank)
+        while selector.get_map():
+            for key, _ in selector.select():
+                selector.unregister(key.fd)
+                os.close(key.fd)
+                if key.data.process.wait() != 0:
+                    for rank in ranks:
+                        rank.kill()

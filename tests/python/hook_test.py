@@ -35,8 +35,8 @@ def _model(dtype):
     torch.manual_seed(1)
     layers = [torch.nn.Linear(64, 300), torch.nn.Tanh(), torch.nn.Linear(300, 300),
               torch.nn.Tanh(), torch.nn.Linear(300, 7)]
-    # Buckets of 0.2 MB: several, and others after the rebuild.
-    return DistributedDataParallel(torch.nn.Sequential(*layers).to(dtype), bucket_cap_mb=0.2)
+    # Buckets of 0.1 MB: several, and others after the rebuild.
+    return DistributedDataParallel(torch.nn.Sequential(*layers).to(dtype), bucket_cap_mb=0.1)
 
 
 def _train(model, dtype, steps):

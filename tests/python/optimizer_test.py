@@ -214,6 +214,7 @@ def rank_of_misuse():
                 said.append(str(error))
 
         _loss(model, _batch(0)).backward()
+        optimizer.zero_grad()
         fails(lambda: _loss(model, _batch(0)).backward())
         fails(optimizer.state_dict)
         optimizer.step()

@@ -83,6 +83,7 @@ void bind_connection(nb::module_& module) {
 }  // namespace
 
 NB_MODULE(_core, module) {
+  nb::set_leak_warnings(false);  // A program that ends by an exception keeps what its frames hold.
   watch_forks();
   module.def("set_error_factory", &set_error_factory, "factory"_a);
   module.def("end", [] {  // At exit, when every Worker is closed.

@@ -52,11 +52,11 @@ class _Child:
     """A process with a name; its last lines are kept for the reason of its end."""
 
     def __init__(self, name: str, command: List[str], environment: Dict[str, str],
-                 pass_fds: tuple = ()):
+                 pass_fds: tuple = (), stdout: int = subprocess.PIPE):
         self.name = name
         self.last_line = ""
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        stdout=stdout, stderr=subprocess.PIPE,
                                         pass_fds=pass_fds, preexec_fn=_die_with_parent)
 
     def reason(self) -> str:
@@ -102,6 +102,8 @@ class _Lines:
     def add(self, child: _Child) -> None:
         for pipe, stream in ((child.process.stdout, sys.stdout),
                              (child.process.stderr, sys.stderr)):
+            if pipe is None:
+                continue
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, selectors.EVENT_READ, [child, stream, b""])
 
@@ -129,7 +131,7 @@ def _start_hub(folder: Path, arguments: argparse.Namespace) -> tuple:
     reader, writer = os.pipe()
     command = [str(programs.path("phubd")), "--listen", address, "--http", "off", "--log-level",
                "warning", "--ready-fd", str(writer), *arguments.hub_option]
-    hub = _Child("hub", command, dict(os.environ), (writer,))
+    hub = _Child("hub", command, dict(os.environ), (writer,), subprocess.DEVNULL)
     os.close(writer)
     with selectors.DefaultSelector() as selector, open(reader, "rb") as pipe:
         selector.register(pipe, selectors.EVENT_READ)

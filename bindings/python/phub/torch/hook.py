@@ -1,7 +1,6 @@
 """A communication hook for DistributedDataParallel: its buckets are averaged by the hub."""
-from __future__ import annotations
-
-from typing import Any, Callable, List, Optional, Tuple
+# Without `from __future__ import annotations`: DDP reads the hook's.
+from typing import List, Optional, Tuple
 
 import torch
 import torch.distributed as dist
@@ -102,7 +101,7 @@ def _value(future: torch.futures.Future) -> torch.Tensor:
     return result.to(dtype)
 
 
-def hook(state: State, bucket: dist.GradBucket) -> "torch.futures.Future[torch.Tensor]":
+def hook(state: State, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
     """model.register_comm_hook(State(), hook): averages each bucket over all ranks at the hub.
 
     Buckets of float32, float16, bfloat16 and float64, on the CPU. What a backward pass raises names

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Goal: `pip install .` builds and installs the Python package, with its programs.
+# Method: into a virtual environment of this build, which the other tests of this folder use. What is
+# pinned in requirements.txt is installed when that file changes; the package every time.
+#   install.sh PYTHON SOURCE_FOLDER SCRATCH_FOLDER
+set -euo pipefail
+python=$1 source=$2 scratch=$3
+pinned=$source/tests/python/requirements.txt
+
+mkdir -p "$scratch"
+if ! cmp -s "$pinned" "$scratch/installed.txt"; then
+  rm -rf "$scratch/venv"
+  "$python" -m venv "$scratch/venv"
+  "$scratch/venv/bin/pip" install --quiet -r "$pinned"
+  cp "$pinned" "$scratch/installed.txt"
+fi
+# Not isolated and in a folder that stays, so that only what has changed is built.
+"$scratch/venv/bin/pip" install --quiet --no-deps --no-build-isolation --force-reinstall \
+  -C build-dir="$scratch/wheel" "$source"
+
+cd "$scratch"
+for program in phubd phubctl phub-perf; do
+  "$scratch/venv/bin/$program" --version
+done
+"$scratch/venv/bin/python" -c 'import phub, phub.torch; print(phub.Worker.__doc__.split(";")[0])'
+# Whoever checks types finds them: also of the extension.
+package=$("$scratch/venv/bin/python" -c 'import phub; print(phub.__path__[0])')
+[[ -e $package/py.typed ]]
+grep -q "def push_pull" "$package/_core.pyi"
