@@ -53,7 +53,8 @@ class Rank:
     def __init__(self, hub, rank, size, function, arguments, environment):
         call = json.dumps([function.__module__, function.__qualname__, arguments])
         self._answer, answer = os.pipe()
-        variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1",
+        paths = [str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
+        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1",
                      "PHUB_HUB": hub.address, "PHUB_SECRET": "test secret",
                      "PHUB_RANK": str(rank), "PHUB_SIZE": str(size),
                      "PHUB_JOIN_TIMEOUT_MS": "30000", "PHUB_WAIT_TIMEOUT_MS": "30000",

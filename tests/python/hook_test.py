@@ -1,7 +1,7 @@
 """Goal: DistributedDataParallel trains the same through the hub as by its own all-reduce.
 
-Method: real ranks with Gloo for DDP's own business; the same model, data and steps, once without and
-once with the hook, over the rebuild of the buckets after the first step.
+Method: real ranks with Gloo for DDP's own business; the same model, data and steps, once without
+and once with the hook, over the rebuild of the buckets after the first step.
 """
 import os
 import signal

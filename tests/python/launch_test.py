@@ -1,6 +1,6 @@
 """Goal: python -m phub.launch brings up hub and workers, and ends all with the first that fails.
 
-Method: as a user calls it, with small scripts; and the same script under other launchers' variables.
+Method: as a user calls it, with small scripts; the same script under other launchers' variables.
 """
 import os
 import signal

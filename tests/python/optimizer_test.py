@@ -1,8 +1,8 @@
-"""Goal: HubOptimizer is torch.optim over the global batch, with everything a trainer does around it.
+"""Goal: HubOptimizer is torch.optim over the global batch, with all that a trainer does around it.
 
 Method: real ranks train by shares of a batch; one process trains on all of it with torch.optim, in
-fp32 and in fp64. Bars: the difference, relative to the tensor's largest value, and the error against
-fp64 beside torch's own.
+fp32 and in fp64. Bars: the difference, relative to the tensor's largest value, and the error
+against fp64 beside torch's own.
 """
 import copy
 import os
