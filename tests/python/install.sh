@@ -20,7 +20,7 @@ fi
 
 cd "$scratch"
 for program in phubd phubctl phub-perf; do
-  "$scratch/venv/bin/$program" --version
+  "$scratch/venv/bin/$program" --help >"$scratch/$program.help"
 done
 "$scratch/venv/bin/python" -c 'import phub, phub.torch; print(phub.Worker.__doc__.split(";")[0])'
 # Whoever checks types finds them: also of the extension.

@@ -96,6 +96,6 @@ def test_other_launchers_need_no_launcher(tmp_path, hub, variables):
 def test_programs_are_bundled():
     for program in ("phubd", "phubctl", "phub-perf"):
         folder = os.path.dirname(sys.executable)
-        done = subprocess.run([os.path.join(folder, program), "--version"], capture_output=True,
+        done = subprocess.run([os.path.join(folder, program), "--help"], capture_output=True,
                               text=True, timeout=30)
-        assert done.returncode == 0 and "0." in done.stdout, program
+        assert done.returncode == 0 and program in done.stdout, program

@@ -23,8 +23,7 @@ class State:
              its sentence.)
 
     The first pass, and the first after DDP has rebuilt its buckets, registers them: their exchange
-    starts with the last bucket. Two models of one process: give each State a Worker with a job of
-    its own.
+    starts with the last bucket. States must be made in the same order on all ranks.
     """
 
     def __init__(self, worker: Optional[Worker] = None, *, wire: Optional[str] = None,
@@ -37,6 +36,7 @@ class State:
         self._wire = None if wire is None else getattr(
             torch, {"bf16": "bfloat16", "fp16": "float16"}[wire])
         self._registry = registry_of(self.worker)
+        self._group = self._registry.new_group("ddp")
         self._tensors: List[Tensor] = []
         self._results: List[torch.Tensor] = []
         self._held: List[Tuple[int, torch.Tensor, torch.futures.Future]] = []
@@ -45,7 +45,7 @@ class State:
     def _spec(self, index: int, buffer: torch.Tensor) -> TensorSpec:
         dtype = data_type(self._wire_type(buffer.dtype))
         count = buffer.numel()
-        return TensorSpec(f"ddp.bucket{index}.{dtype.name}.{count}", count, dtype, "mean",
+        return TensorSpec(f"{self._group}.bucket{index}.{dtype.name}.{count}", count, dtype, "mean",
                           priority=index)
 
     def _wire_type(self, dtype: torch.dtype) -> torch.dtype:
@@ -73,7 +73,7 @@ class State:
         return future.then(_value)
 
     def _register(self) -> None:
-        self._tensors = self._registry.replace("ddp", self._seen)
+        self._tensors = self._registry.replace(self._group, self._seen)
         held, self._held = self._held, []
         for index, buffer, future in held:
             self._start(index, buffer, future)
@@ -85,11 +85,12 @@ class State:
         operation = self.worker.push_pull(tensor, sent)
 
         def finish(error: Optional[Error]) -> None:
-            if future.done():
-                return
-            if error is not None:
-                self.error = error
-            future.set_result((error, result, buffer.dtype))
+            try:
+                if not future.done():
+                    self.error = self.error or error
+                    future.set_result((error, result, buffer.dtype))
+            except RuntimeError:
+                pass  # The deadline, on its own thread, was first.
 
         operation.watch(finish, self._timeout)
 

@@ -47,6 +47,7 @@ class HubOptimizer(torch.optim.Optimizer):
         self._max_norm = max_norm
         self._worker = worker or default_worker()
         self._registry = registry_of(self._worker)
+        self._group = self._registry.new_group("optimizer")
         self._is_local = False
         self._is_joining = False
         self._scale = 1.0
@@ -62,7 +63,7 @@ class HubOptimizer(torch.optim.Optimizer):
         self._sent_rate: Optional[float] = None
         self._specs = [self._with_priority(i) for i in range(len(self._specs))]
         # One more, to count who still has batches (join).
-        self._active = TensorSpec("optimizer.active", 1, "fp32", "sum", priority=1 << 30)
+        self._active = TensorSpec(f"{self._group}.active", 1, "fp32", "sum", priority=1 << 30)
         self._tensors: List[Tensor] = []
         self.broadcast()
         for index, parameter in enumerate(self._parameters):
@@ -80,7 +81,7 @@ class HubOptimizer(torch.optim.Optimizer):
                                       f"{parameter.device}; want float32, float16 or bfloat16 on "
                                       "the CPU")
             self._parameters.append(parameter)
-            self._specs.append(TensorSpec(f"optimizer.{name or index}", parameter.numel(),
+            self._specs.append(TensorSpec(f"{self._group}.{name or index}", parameter.numel(),
                                           data_type(parameter.dtype), "mean",
                                           self._hub_optimizer(group)))
 
@@ -103,7 +104,7 @@ class HubOptimizer(torch.optim.Optimizer):
 
         Collective; between steps only.
         """
-        tensors = self._registry.replace("optimizer", [*self._specs, self._active])
+        tensors = self._registry.replace(self._group, [*self._specs, self._active])
         self._tensors = tensors[:-1]
         operations = []
         for tensor, parameter in zip(self._tensors, self._parameters):

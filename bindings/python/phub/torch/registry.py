@@ -6,7 +6,7 @@ optimizer, averages, broadcasts) replaces its own group, and the whole table is 
 from __future__ import annotations
 
 import weakref
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from phub.types import Tensor, TensorSpec
 from phub.worker import Worker
@@ -29,7 +29,12 @@ class Registry:
     def __init__(self, worker: Worker):
         self._worker = weakref.ref(worker)
         self._groups: Dict[str, List[TensorSpec]] = {}
-        self._memory: Dict[str, Dict[str, Any]] = {}
+        self._counts: Dict[str, int] = {}
+
+    def new_group(self, kind: str) -> str:
+        """A name that no group has: "ddp0", "ddp1". The same on all ranks, as they ask in order."""
+        number = self._counts[kind] = self._counts.get(kind, -1) + 1
+        return f"{kind}{number}"
 
     def replace(self, group: str, specs: Sequence[TensorSpec]) -> List[Tensor]:
         """The group's tensors, in order. Blocks until all ranks have come here, unless nothing
