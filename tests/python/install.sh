@@ -2,9 +2,9 @@
 # Goal: `pip install .` builds and installs the Python package, with its programs.
 # Method: into a virtual environment of this build, which the other tests of this folder use. What
 # is pinned in requirements.txt is installed when that file changes; the package every time.
-#   install.sh PYTHON SOURCE_FOLDER SCRATCH_FOLDER
+#   install.sh PYTHON SOURCE_FOLDER SCRATCH_FOLDER BUILD_FOLDER
 set -euo pipefail
-python=$1 source=$2 scratch=$3
+python=$1 source=$2 scratch=$3 build=$4
 pinned=$source/tests/python/requirements.txt
 
 mkdir -p "$scratch"
@@ -14,9 +14,11 @@ if ! cmp -s "$pinned" "$scratch/installed.txt"; then
   "$scratch/venv/bin/pip" install --quiet -r "$pinned"
   cp "$pinned" "$scratch/installed.txt"
 fi
-# Not isolated and in a folder that stays, so that only what has changed is built.
+# Not isolated and in a folder that stays, so that only what has changed is built; as the preset dev
+# builds, and as deep in the tree, so that ccache knows most of it already.
 "$scratch/venv/bin/pip" install --quiet --no-deps --no-build-isolation --force-reinstall \
-  -C build-dir="$scratch/wheel" "$source"
+  -C build-dir="$build" -C cmake.build-type=RelWithDebInfo \
+  -C cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2 -g1" "$source"
 
 cd "$scratch"
 for program in phubd phubctl phub-perf; do

@@ -64,19 +64,29 @@ class State:
             self._seen = []
         self._seen.append(self._spec(index, buffer))
         future: torch.futures.Future = torch.futures.Future()
-        if self._is_known(index, buffer):
-            self._start(index, buffer, future)
-        else:
-            self._held.append((index, buffer, future))
-        if is_last and (self._held or len(self._seen) != len(self._tensors)):
-            self._register()
+        try:
+            if self._is_known(index, buffer):
+                self._start(index, buffer, future)
+            else:
+                self._held.append((index, buffer, future))
+            if is_last and (self._held or len(self._seen) != len(self._tensors)):
+                self._register()
+        except Error as error:  # backward() raises it where it waits, as those of other buckets.
+            self._fail(error, future)
         return future.then(_value)
+
+    def _fail(self, error: Error, *futures: torch.futures.Future) -> None:
+        self.error = self.error or error
+        held, self._held = self._held, []
+        for future in (*futures, *(held_future for _, _, held_future in held)):
+            if not future.done():
+                future.set_result((error, None, None))
 
     def _register(self) -> None:
         self._tensors = self._registry.replace(self._group, self._seen)
-        held, self._held = self._held, []
-        for index, buffer, future in held:
-            self._start(index, buffer, future)
+        while self._held:
+            self._start(*self._held[0])
+            del self._held[0]
 
     def _start(self, index: int, buffer: torch.Tensor, future: torch.futures.Future) -> None:
         tensor = self._tensors[index] = self._registry.find(self._tensors[index])
