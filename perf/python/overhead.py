@@ -60,7 +60,8 @@ def main():
         address = f"shm://{folder}/hub.sock"
         reader, writer = os.pipe()
         hub = subprocess.Popen([str(programs.path("phubd")), "--listen", address, "--http", "off",
-                                "--shards", "1", "--ready-fd", str(writer)], pass_fds=(writer,),
+                                "--log-level", "error", "--shards", "1", "--ready-fd",
+                                str(writer)], pass_fds=(writer,),
                                stdout=subprocess.DEVNULL)
         os.close(writer)
         with open(reader, "rb") as ready:
