@@ -38,12 +38,12 @@ void Completion::finish(const Status& status) {
   std::vector<nb::object> functions;
   {
     const std::lock_guard lock(mutex_);
+    if (is_done()) return;
     status_ = status;
     functions.swap(functions_);
     garbage_->add(std::move(kept_));
     is_done_.store(true, std::memory_order_release);
   }
-  ended_.notify_all();
   if (functions.empty()) return;
   const PythonEntry entry;
   if (!entry) {  // Python has ended, and its objects with it.
@@ -54,11 +54,6 @@ void Completion::finish(const Status& status) {
   for (const nb::object& function : functions) call(function);
   functions.clear();
   --t_depth;
-}
-
-bool Completion::wait_for(std::chrono::milliseconds time) {
-  std::unique_lock lock(mutex_);
-  return ended_.wait_for(lock, time, [this] { return is_done(); });
 }
 
 void Completion::call_when_done(nb::object function) {

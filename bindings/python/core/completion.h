@@ -1,4 +1,4 @@
-// The end of one operation: who waits for it, who wants to be called, and what must live until
+// The end of one operation: how it ended, who wants to be called, and what must live until
 // then.
 //
 // The library calls finish() on the thread that noticed, without the GIL; it takes the GIL only
@@ -10,8 +10,6 @@
 #include <phub/status.h>
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -37,6 +35,7 @@ class Completion {
   // `kept` live until the operation has ended.
   Completion(std::shared_ptr<Garbage> garbage, std::vector<Array> kept);
 
+  // Once; later calls change nothing. REQUIRES: no GIL.
   void finish(const Status& status);
   // The operation was not started after all. REQUIRES: the GIL.
   void cancel() { kept_.clear(); }
@@ -44,9 +43,6 @@ class Completion {
   bool is_done() const { return is_done_.load(std::memory_order_acquire); }
   // REQUIRES: is_done().
   const Status& status() const { return status_; }
-  // False: the time passed first.
-  bool wait_for(std::chrono::milliseconds time);
-
   // Calls function(error or None) once, when it has ended: at once if it has. REQUIRES: the GIL.
   void call_when_done(nb::object function);
 
@@ -55,7 +51,6 @@ class Completion {
 
   std::shared_ptr<Garbage> garbage_;
   std::mutex mutex_;
-  std::condition_variable ended_;
   std::atomic<bool> is_done_{false};
   Status status_;
   std::vector<Array> kept_;

@@ -11,14 +11,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// How long a wait may ignore Ctrl-C.
-constexpr milliseconds kSignalTime{100};
-// Where the waiting thread moves the bytes, every slice that ends asks the hub who is late.
-constexpr milliseconds kDrivingSlice{1000};
-
-void check_signals() {
-  if (PyErr_CheckSignals() != 0) nb::raise_python_error();
-}
+// How long a wait may ignore Ctrl-C. Each slice that ends asks the hub who is late.
+constexpr milliseconds kSlice{1000};
 
 }  // namespace
 
@@ -42,33 +36,22 @@ HandlePtr StartedOperation::open_handle() const {
   return handle;
 }
 
-Status StartedOperation::wait_for_thread(const HandlePtr& handle, milliseconds timeout) {
+// In slices, between which Ctrl-C is heard.
+Status StartedOperation::wait_for_end(Handle& handle, milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (true) {
     const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
     {
       const nb::gil_scoped_release unlocked;
-      if (completion_->wait_for(std::clamp(left, milliseconds(0), kSignalTime))) {
-        return completion_->status();
+      const Status status =
+          handle.worker.wait(operation_, std::clamp(left, milliseconds(0), kSlice));
+      if (status.code() != Code::timed_out) {
+        completion_->finish(status);  // The library's thread may not have come to it yet.
+        return status;
       }
-      if (left <= kSignalTime) return handle->worker.wait(operation_, milliseconds(0));
+      if (left <= kSlice) return status;
     }
-    check_signals();
-  }
-}
-
-Status StartedOperation::wait_and_drive(const HandlePtr& handle, milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  while (true) {
-    const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
-    const milliseconds slice = std::clamp(left, milliseconds(0), kDrivingSlice);
-    Status status;
-    {
-      const nb::gil_scoped_release unlocked;
-      status = handle->worker.wait(operation_, slice);
-    }
-    if (status.code() != Code::timed_out || left <= kDrivingSlice) return status;
-    check_signals();
+    if (PyErr_CheckSignals() != 0) nb::raise_python_error();
   }
 }
 
@@ -77,11 +60,9 @@ void StartedOperation::wait(std::optional<double> timeout) {
     const HandlePtr handle = open_handle();
     const milliseconds time = timeout.has_value() ? to_milliseconds(*timeout) : default_timeout_;
     if (handle != nullptr) {
-      const Status status =
-          handle->has_thread ? wait_for_thread(handle, time) : wait_and_drive(handle, time);
+      const Status status = wait_for_end(*handle, time);
       handle->garbage->empty();
-      if (status.code() == Code::timed_out && !completion_->is_done()) raise(status);
-      return raise_unless_ok(completion_->is_done() ? completion_->status() : status);
+      return raise_unless_ok(status);
     }
   }
   raise_unless_ok(completion_->status());

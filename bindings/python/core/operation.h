@@ -27,8 +27,7 @@ class StartedOperation {
 
  private:
   HandlePtr open_handle() const;
-  Status wait_for_thread(const HandlePtr& handle, std::chrono::milliseconds timeout);
-  Status wait_and_drive(const HandlePtr& handle, std::chrono::milliseconds timeout);
+  Status wait_for_end(Handle& handle, std::chrono::milliseconds timeout);
 
   std::weak_ptr<Handle> handle_;  // Only the Worker and its arrays keep a connection.
   uint32_t made_in_;
