@@ -93,6 +93,21 @@ def test_other_launchers_need_no_launcher(tmp_path, hub, variables):
         assert rank.communicate(timeout=60)[0] == f"rank {number} of 2: 3 []\n"
 
 
+@pytest.mark.parametrize("launcher", [
+    ["mpirun", "--oversubscribe", "--mca", "btl", "self,vader", "-n", "2", sys.executable],
+    [os.path.join(os.path.dirname(sys.executable), "torchrun"), "--nproc-per-node", "2",
+     "--master-addr", "127.0.0.1", "--master-port", "0"]], ids=["mpirun", "torchrun"])
+def test_real_launchers_start_the_same_script(tmp_path, hub, launcher):
+    script = tmp_path / "train.py"
+    script.write_text(HELLO)
+    environment = {**os.environ, "PHUB_HUB": hub.address, "OMPI_ALLOW_RUN_AS_ROOT": "1",
+                   "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    done = subprocess.run([*launcher, str(script)], env=environment, capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["rank 0 of 2: 3 []", "rank 1 of 2: 3 []"]
+
+
 def test_programs_are_bundled():
     for program in ("phubd", "phubctl", "phub-perf"):
         folder = os.path.dirname(sys.executable)
