@@ -14,7 +14,8 @@
 //
 // Slots. Each side names, when it makes the link, the memory in which the *other* side's puts land:
 // slots [0, slots.size()). A put to slot s with n bytes fills the first n bytes of slot s, and
-// nothing else of the receiver is ever written. Two shortcuts avoid copies, and traits() says which
+// nothing else of the receiver is ever written. A put of no bytes writes nothing: it may go to a
+// slot whose payload is still held. Two shortcuts avoid copies, and traits() says which
 // a fabric has:
 //   by_reference  the acceptor reads the connector's registered memory directly: the acceptor gives
 //   no
@@ -121,6 +122,7 @@ struct Event {
 struct Traits {
   bool by_reference = false;
   bool windows = false;
+  bool any_memory = false;  // Puts may come out of any memory, registered or not.
 };
 
 // What one rail of a fabric has done so far. Written by the fabric's thread, read by any.

@@ -86,12 +86,12 @@ void SimFabric::deliver(uint32_t index, const Copy& copy) {
   const bool is_copied = !flight.by_reference && !flight.by_window;
   ++last_arrival_;
   if (is_copied && !is_repeat) {
-    if (!link.holders[put.slot].empty()) {
+    if (put.bytes > 0 && !link.holders[put.slot].empty()) {
       violation(index, "put overwrites slot " + std::to_string(put.slot) +
                            ", whose payload is not released yet");
     }
     if (put.bytes > 0) std::memcpy(slot.data, flight.bytes.data(), put.bytes);
-    link.holders[put.slot].push_back(last_arrival_);
+    if (put.bytes > 0) link.holders[put.slot].push_back(last_arrival_);
   }
   const std::byte* const data = flight.by_reference ? put.data : slot.data;
   arrivals_.emplace(last_arrival_, Arrival{{copy.flight, is_repeat}, index, data});

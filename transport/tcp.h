@@ -39,7 +39,7 @@ class TcpFabric final : public Fabric {
   static Result<std::unique_ptr<Fabric>> make(const TcpOptions& options);
 
   std::string_view name() const override { return tls_ != nullptr ? "tls" : "tcp"; }
-  Traits traits() const override { return {}; }
+  Traits traits() const override { return {.any_memory = true}; }
 
   Result<std::span<std::byte>> allocate(size_t bytes) override;
   Result<LinkId> open(const LinkOptions& options, Bootstrap* offer) override;
