@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/try.h"
+#include "worker_lib/c_api_call.h"
 
 struct phub_worker {
   phub::Worker worker;
@@ -19,6 +20,7 @@ struct phub_worker {
 
 namespace {
 
+using namespace phub::client::c_api;
 using phub::Code;
 using phub::Result;
 using phub::Status;
@@ -31,46 +33,6 @@ static_assert(static_cast<int>(phub::ReduceOp::product) == PHUB_PRODUCT);
 static_assert(static_cast<int>(phub::OptimizerKind::adamw) == PHUB_ADAMW);
 static_assert(static_cast<int>(phub::Progress::thread) == PHUB_PROGRESS_THREAD);
 static_assert(static_cast<int>(phub::StateKind::second_moment) == PHUB_SECOND_MOMENT);
-
-thread_local std::string last_error;
-thread_local const char* last_exception = nullptr;  // Instead: making a text could throw again.
-
-phub_status finish(const Status& status) {
-  last_error = status.message();
-  last_exception = nullptr;
-  return static_cast<phub_status>(status.code());
-}
-
-// Runs a call, and turns what it throws into a status.
-template <typename Call>
-phub_status guarded(Call call) {
-  try {
-    return finish(call());
-  } catch (const std::bad_alloc&) {
-    last_exception = "out of memory";
-    return PHUB_RESOURCE_EXHAUSTED;
-  } catch (...) {
-    last_exception = "an exception inside the library; please report it";
-    return PHUB_INTERNAL;
-  }
-}
-
-Status null_argument(const char* what) {
-  return Status(Code::invalid_argument, std::string(what) + " is NULL");
-}
-
-// The caller's struct, zero beyond what the caller's version of it had.
-template <typename Struct>
-Result<Struct> sized_copy(const Struct* from, const char* what) {
-  if (from->struct_size < sizeof(size_t) || from->struct_size > 64 * sizeof(Struct)) {
-    return Status(Code::invalid_argument, std::string(what) + ".struct_size is " +
-                                              std::to_string(from->struct_size) +
-                                              "; start with its _init function");
-  }
-  Struct to{};
-  std::memcpy(static_cast<void*>(&to), from, std::min(from->struct_size, sizeof(Struct)));
-  return to;
-}
 
 template <typename Enum>
 Result<Enum> checked(int32_t value, Enum last, const char* what) {

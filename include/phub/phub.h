@@ -153,6 +153,77 @@ phub_status phub_leave(phub_worker* worker);
 /* Fills as much as stats->struct_size has room for. */
 phub_status phub_get_stats(const phub_worker* worker, phub_stats* stats);
 
+/* Messages between processes: <phub/message.h>. */
+
+typedef struct phub_messenger phub_messenger;
+typedef struct phub_transfer phub_transfer;
+typedef struct phub_message phub_message;
+
+enum { PHUB_MESSAGE_PARTS_MAX = 8 };
+static const uint32_t PHUB_ANY_PEER = UINT32_MAX;
+
+typedef struct phub_messenger_options {
+  size_t struct_size;
+  const char* name;
+  const char* secret;
+  const char* listen; /* "": it does not listen. */
+  const char* advertise;
+  uint32_t number;
+  int32_t no_shared_memory;
+  int64_t peer_timeout_ms;
+  int64_t linger_ms;
+  uint64_t unexpected_bytes_max;
+} phub_messenger_options;
+
+typedef struct phub_part {
+  const void* data;
+  size_t bytes;
+} phub_part;
+
+void phub_messenger_options_init(phub_messenger_options* options);
+/* options NULL: the defaults. */
+phub_status phub_messenger_open(const phub_messenger_options* options, phub_messenger** messenger);
+/* No other call may be going on; transfers and messages may live on. NULL is allowed. */
+void phub_messenger_close(phub_messenger* messenger);
+/* Valid as long as the messenger. */
+const char* phub_messenger_address(phub_messenger* messenger);
+
+/* timeout_ms < 0: a minute. */
+phub_status phub_messenger_connect(phub_messenger* messenger, const char* address,
+                                   int64_t timeout_ms, uint32_t* peer);
+phub_status phub_messenger_wait_for_peer(phub_messenger* messenger, uint32_t number,
+                                         int64_t timeout_ms, uint32_t* peer);
+/* UINT32_MAX: there is no such peer. */
+uint32_t phub_messenger_peer_number(phub_messenger* messenger, uint32_t peer);
+/* PHUB_OK: it is there. */
+phub_status phub_messenger_peer_state(phub_messenger* messenger, uint32_t peer);
+void phub_messenger_disconnect(phub_messenger* messenger, uint32_t peer);
+
+/* transfer may be NULL; otherwise it is freed with phub_transfer_free, done or not. */
+phub_status phub_send(phub_messenger* messenger, uint32_t peer, uint64_t tag,
+                      const phub_part* parts, size_t part_count, phub_callback callback,
+                      void* context, phub_transfer** transfer);
+phub_status phub_receive(phub_messenger* messenger, uint32_t peer, uint64_t tag, void* memory,
+                         size_t bytes, phub_callback callback, void* context,
+                         phub_transfer** transfer);
+/* Waits for the whole message; it is freed with phub_message_free. */
+phub_status phub_receive_message(phub_messenger* messenger, uint32_t peer, uint64_t tag,
+                                 int64_t timeout_ms, phub_message** message);
+
+phub_status phub_transfer_wait(phub_transfer* transfer, int64_t timeout_ms);
+int phub_transfer_is_done(phub_transfer* transfer);
+size_t phub_transfer_bytes(phub_transfer* transfer);
+uint32_t phub_transfer_peer(phub_transfer* transfer);
+int phub_transfer_cancel(phub_transfer* transfer);
+void phub_transfer_free(phub_transfer* transfer);
+
+uint32_t phub_message_peer(const phub_message* message);
+uint64_t phub_message_tag(const phub_message* message);
+size_t phub_message_part_count(const phub_message* message);
+/* NULL where there is no such part. */
+void* phub_message_part(const phub_message* message, size_t part, size_t* bytes);
+void phub_message_free(phub_message* message);
+
 #ifdef __cplusplus
 }
 #endif

@@ -95,9 +95,57 @@ static void null_workers_are_refused(void) {
   phub_destroy(NULL);
 }
 
+static void messages_come_whole(void) {
+  phub_messenger_options options;
+  phub_messenger_options_init(&options);
+  CHECK(options.struct_size == sizeof(options));
+  options.number = 1;
+  phub_messenger* a = NULL;
+  phub_messenger* b = NULL;
+  CHECK(phub_messenger_open(&options, &a) == PHUB_OK);
+  options.number = 2;
+  CHECK(phub_messenger_open(&options, &b) == PHUB_OK);
+  uint32_t to_b = 0;
+  uint32_t to_a = 0;
+  CHECK(phub_messenger_connect(a, phub_messenger_address(b), 10000, &to_b) == PHUB_OK);
+  CHECK(phub_messenger_wait_for_peer(b, 1, 10000, &to_a) == PHUB_OK);
+  CHECK(phub_messenger_peer_number(a, to_b) == 2);
+
+  static char large[1 << 20];
+  memset(large, 42, sizeof(large));
+  const phub_part parts[2] = {{"head", 4}, {large, sizeof(large)}};
+  phub_transfer* sending = NULL;
+  CHECK(phub_send(a, to_b, 7, parts, 2, NULL, NULL, &sending) == PHUB_OK);
+  phub_message* message = NULL;
+  CHECK(phub_receive_message(b, PHUB_ANY_PEER, 7, 10000, &message) == PHUB_OK);
+  CHECK(phub_transfer_wait(sending, 10000) == PHUB_OK);
+  CHECK(phub_message_part_count(message) == 2 && phub_message_peer(message) == to_a);
+  size_t bytes = 0;
+  const char* part = phub_message_part(message, 1, &bytes);
+  CHECK(bytes == sizeof(large) && memcmp(part, large, bytes) == 0);
+  CHECK(phub_message_part(message, 2, &bytes) == NULL);
+  phub_message_free(message);
+  phub_transfer_free(sending);
+
+  char room[8];
+  phub_transfer* receiving = NULL;
+  CHECK(phub_receive(b, to_a, 8, room, sizeof(room), NULL, NULL, &receiving) == PHUB_OK);
+  CHECK(phub_transfer_wait(receiving, 1) == PHUB_TIMED_OUT);
+  CHECK(strstr(phub_last_error(), "peer 1") != NULL);
+  CHECK(phub_send(a, to_b, 8, parts, 1, NULL, NULL, NULL) == PHUB_OK);
+  CHECK(phub_transfer_wait(receiving, 10000) == PHUB_OK);
+  CHECK(phub_transfer_bytes(receiving) == 4 && memcmp(room, "head", 4) == 0);
+  phub_transfer_free(receiving);
+  CHECK(phub_send(a, 99, 8, parts, 1, NULL, NULL, NULL) == PHUB_INVALID_ARGUMENT);
+  phub_messenger_close(a);
+  CHECK(phub_receive_message(b, to_a, 9, 10000, &message) == PHUB_UNAVAILABLE);
+  phub_messenger_close(b);
+}
+
 int main(void) {
   defaults_are_filled_in();
   names_are_told();
+  messages_come_whole();
   refusals_have_a_code_and_a_sentence();
   an_older_and_shorter_struct_means_the_defaults();
   the_environment_is_read_without_options();
