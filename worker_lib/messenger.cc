@@ -45,6 +45,7 @@ Result<PeerId> Messenger::wait_for_peer(uint32_t number, std::chrono::millisecon
 uint32_t Messenger::number_of(PeerId peer) const { return impl_->number_of(peer); }
 std::string Messenger::describe(PeerId peer) const { return impl_->describe(peer); }
 Status Messenger::state_of(PeerId peer) const { return impl_->state_of(peer); }
+bool Messenger::has_left(PeerId peer) const { return impl_->has_left(peer); }
 std::vector<PeerId> Messenger::peers() const { return impl_->peers(); }
 void Messenger::disconnect(PeerId peer) { impl_->disconnect(peer); }
 

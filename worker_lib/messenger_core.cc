@@ -153,15 +153,20 @@ void Messenger::Impl::run() {
   }
 }
 
-size_t Messenger::Impl::poll_all(base::Instant /*now*/) {
+size_t Messenger::Impl::poll_all(base::Instant now) {
   size_t work = 0;
   for (size_t i = 0; i < up_.size(); ++i) {
     Peer* const peer = up_[i];
     work += poll_peer(*peer);
-    if (peer->joined != nullptr && peer->joined->mailbox->is_lost()) {
-      end_peer(*peer, Status(Code::unavailable, peer->joined->mailbox->reason()));
-      --i;
+    if (!peer->joined->mailbox->is_lost()) continue;
+    // What its session says is the better reason.
+    hear(*peer, now);
+    if (peer->is_up) {
+      const std::string why =
+          peer->has_left ? peer->text + " has left" : peer->joined->mailbox->reason();
+      end_peer(*peer, Status(Code::unavailable, why));
     }
+    --i;
   }
   return work;
 }
@@ -243,6 +248,7 @@ void Messenger::Impl::hear(Peer& peer, base::Instant now) {
   if (!messages.empty()) peer.last_heard = now;
   for (const exchange::Message& message : messages) {
     if (std::holds_alternative<exchange::Leave>(message.body)) {
+      peer.has_left = true;
       return end_peer(peer, Status(Code::unavailable, peer.text + " has left"));
     }
     if (const auto* failure = std::get_if<exchange::Failure>(&message.body)) {
@@ -250,7 +256,8 @@ void Messenger::Impl::hear(Peer& peer, base::Instant now) {
     }
   }
   if (status.ok()) return;
-  end_peer(peer, Status(Code::unavailable, peer.text + " is gone: " + status.message()));
+  const std::string why = peer.has_left ? " has left" : " is gone: " + status.message();
+  end_peer(peer, Status(Code::unavailable, peer.text + why));
 }
 
 void Messenger::Impl::check_times(Peer& peer, base::Instant now) {
@@ -420,6 +427,12 @@ Status Messenger::Impl::state_of(PeerId id) const {
   const Lock lock(mutex_);
   const Peer* const peer = find(id);
   return peer == nullptr ? missing(id) : peer->end;
+}
+
+bool Messenger::Impl::has_left(PeerId id) const {
+  const Lock lock(mutex_);
+  const Peer* const peer = find(id);
+  return peer != nullptr && peer->has_left;
 }
 
 std::vector<PeerId> Messenger::Impl::peers() const {

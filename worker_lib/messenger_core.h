@@ -49,6 +49,7 @@ class Messenger::Impl : public std::enable_shared_from_this<Messenger::Impl> {
   uint32_t number_of(PeerId peer) const;
   std::string describe(PeerId peer) const;
   Status state_of(PeerId peer) const;
+  bool has_left(PeerId peer) const;
   std::vector<PeerId> peers() const;
   void disconnect(PeerId peer);
 

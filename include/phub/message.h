@@ -133,6 +133,7 @@ class Messenger {
   // "peer 3 (process 4711 on node7, shm)": for messages. And why it is gone; ok: it is not.
   std::string describe(PeerId peer) const;
   Status state_of(PeerId peer) const;
+  bool has_left(PeerId peer) const;   // True: it said so; false: it is there, or it died.
   std::vector<PeerId> peers() const;  // Those that are there.
   // Ends the connection at once, and its transfers with it.
   void disconnect(PeerId peer);

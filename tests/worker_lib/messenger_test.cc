@@ -152,6 +152,10 @@ TEST_P(MessengerTest, AHandlerGetsEveryMessageInOrder) {
   std::iota(wanted.begin(), wanted.end(), 0);
   EXPECT_EQ(tags, wanted);
   EXPECT_EQ(bytes, sent);
+  lock.unlock();
+  for (const Transfer& transfer : transfers) EXPECT_TRUE(transfer.wait(seconds(10)).ok());
+  a_.reset();
+  b_.reset();  // Its handler uses what is here.
 }
 
 TEST_P(MessengerTest, BothSendLargeMessagesAtOnce) {
