@@ -1,0 +1,25 @@
+// Keys and the numbers of nodes and groups of nodes.
+#ifndef PS_BASE_H_
+#define PS_BASE_H_
+
+#include <limits>
+
+#include <ps/internal/utils.h>
+
+namespace ps {
+
+#if defined(USE_KEY32) && USE_KEY32
+using Key = uint32_t;
+#else
+using Key = uint64_t;
+#endif
+static const Key kMaxKey = std::numeric_limits<Key>::max();
+
+// Groups; sums address several: 7 is everybody, the sender too. Workers are nodes 9, 11, ...,
+// servers 8, 10, ...
+static const int kScheduler = 1;
+static const int kServerGroup = 2;
+static const int kWorkerGroup = 4;
+
+}  // namespace ps
+#endif  // PS_BASE_H_
