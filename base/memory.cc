@@ -27,6 +27,12 @@ Mapping::~Mapping() {
 }
 
 Result<Mapping> Mapping::anonymous(size_t bytes) {
+  Result<Mapping> mapping = untouched(bytes);
+  if (mapping.ok() && bytes > 0) std::memset(mapping->data(), 0, bytes);
+  return mapping;
+}
+
+Result<Mapping> Mapping::untouched(size_t bytes) {
   if (bytes == 0) return Mapping();
   void* const address =
       ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -34,10 +40,8 @@ Result<Mapping> Mapping::anonymous(size_t bytes) {
     return Status(Code::resource_exhausted,
                   "map " + std::to_string(bytes) + " bytes of memory: " + errno_text());
   }
-  Mapping mapping({static_cast<std::byte*>(address), bytes});
   ::madvise(address, bytes, MADV_HUGEPAGE);
-  std::memset(address, 0, bytes);
-  return mapping;
+  return Mapping({static_cast<std::byte*>(address), bytes});
 }
 
 Result<Mapping> Mapping::shared(int fd, size_t bytes) {

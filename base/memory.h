@@ -29,6 +29,8 @@ class Mapping {
   // Private anonymous memory, huge pages advised, every page touched before the return, so that
   // nothing faults later. resource_exhausted: refused; the message says how much was asked.
   static Result<Mapping> anonymous(size_t bytes);
+  // The same, but pages come when they are touched first.
+  static Result<Mapping> untouched(size_t bytes);
   // All of a shared memory file of `bytes`, readable and writable.
   static Result<Mapping> shared(int fd, size_t bytes);
 

@@ -31,7 +31,7 @@ std::shared_ptr<std::byte> MessagePool::take(size_t bytes) {
   {
     const std::lock_guard lock(mutex_);
     const auto found = std::find_if(kept_.begin(), kept_.end(), [wanted](const base::Mapping& one) {
-      return one.size() >= wanted && one.size() <= wanted + wanted / 2;
+      return one.size() >= wanted && one.size() <= 2 * wanted;
     });
     if (found != kept_.end()) {
       kept_bytes_ -= found->size();
@@ -40,7 +40,7 @@ std::shared_ptr<std::byte> MessagePool::take(size_t bytes) {
     }
   }
   if (block.data() == nullptr) {
-    Result<base::Mapping> fresh = base::Mapping::anonymous(wanted);
+    Result<base::Mapping> fresh = base::Mapping::untouched(wanted);
     if (!fresh.ok()) return nullptr;
     block = std::move(fresh).value();
   }

@@ -131,6 +131,7 @@ void Van::Impl::Barrier(int customer_id, int group) {
     Say(peers_.at(kScheduler),
         {"barrier", std::to_string(me_.id), std::to_string(customer_id), std::to_string(group)});
   }
+  ++barrier_count_;
   const int seconds = GetEnv("PS_WAIT_TIMEOUT", 3600);
   const bool is_in_time = news_.wait_for(lock, std::chrono::seconds(seconds), [&] {
     return !released_[key].empty() || gone_.count(kScheduler) != 0;
@@ -144,6 +145,8 @@ void Van::Impl::Barrier(int customer_id, int group) {
   } else {
     why = "not all have come within " + std::to_string(seconds) + " s (PS_WAIT_TIMEOUT)";
   }
+  --barrier_count_;
+  news_.notify_all();
   lock.unlock();
   if (!why.empty()) LOG(FATAL) << "barrier of group " << group << ": " << why;
 }

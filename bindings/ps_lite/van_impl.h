@@ -83,6 +83,7 @@ class Van::Impl {
   bool is_scheduler_ = false;
   bool is_stopping_ = false;
   bool has_book_ = false;
+  int barrier_count_ = 0;        // Threads in Barrier().
   std::map<int, int> ids_;       // By customer: what the scheduler has called it.
   std::string refusal_;          // Why the scheduler does not want this process.
   std::vector<Member> members_;  // The scheduler: as they come. Others: from the book.

@@ -272,7 +272,9 @@ PeerId Van::Impl::PeerFor(Lock& lock, int node) {
 void Van::Impl::Stop() {
   std::shared_ptr<phub::Messenger> messenger;
   {
-    const Lock lock(mutex_);
+    Lock lock(mutex_);
+    // Other customers of this process may not have heard yet that the last barrier is over.
+    news_.wait_for(lock, std::chrono::seconds(10), [this] { return barrier_count_ == 0; });
     is_stopping_ = true;
     has_book_ = false;
     messenger.swap(messenger_);

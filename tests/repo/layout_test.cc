@@ -69,7 +69,13 @@ TEST(LayoutTest, EveryInternalHeaderIsIncluded) {
   std::vector<std::string> violations;
   for (const File& file : files()) {
     if (!file.ends_with(".h") || file.folder() == "include/phub") continue;
-    if (!included.contains(file.path)) violations.push_back(file.path);
+    // A binding's own public headers are included as their users do it.
+    const size_t root_end = file.path.find("/include/");
+    const std::string name =
+        root_end == std::string::npos ? file.path : file.path.substr(root_end + 9);
+    if (!included.contains(file.path) && !included.contains(name)) {
+      violations.push_back(file.path);
+    }
   }
   expect_none(violations);
 }

@@ -2,6 +2,8 @@
 // is included first, takes this one's place.
 //
 // A failed check and LOG(FATAL) print their text and throw dmlc::Error.
+#pragma once
+
 #ifndef DMLC_LOGGING_H_
 #define DMLC_LOGGING_H_
 

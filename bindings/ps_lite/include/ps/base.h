@@ -1,6 +1,5 @@
 // Keys and the numbers of nodes and groups of nodes.
-#ifndef PS_BASE_H_
-#define PS_BASE_H_
+#pragma once
 
 #include <limits>
 
@@ -22,4 +21,3 @@ static const int kServerGroup = 2;
 static const int kWorkerGroup = 4;
 
 }  // namespace ps
-#endif  // PS_BASE_H_

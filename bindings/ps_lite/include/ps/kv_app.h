@@ -3,8 +3,7 @@
 //
 // Values of key i are vals[i * k, (i + 1) * k) with k = vals.size() / keys.size(); with lens, key i
 // has lens[i] of them. Keys are unique and ascend.
-#ifndef PS_KV_APP_H_
-#define PS_KV_APP_H_
+#pragma once
 
 #include <algorithm>
 #include <condition_variable>
@@ -468,4 +467,3 @@ struct KVServerDefaultHandle {
 };
 
 }  // namespace ps
-#endif  // PS_KV_APP_H_

@@ -1,6 +1,5 @@
 // Programs written for ps-lite, recompiled over PHub: docs/ps-lite.md.
-#ifndef PS_PS_H_
-#define PS_PS_H_
+#pragma once
 
 #include <functional>
 #include <string>
@@ -49,4 +48,3 @@ inline void Finalize(int customer_id, Node::Role, const bool do_barrier = true) 
 }
 
 }  // namespace ps
-#endif  // PS_PS_H_

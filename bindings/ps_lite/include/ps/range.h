@@ -1,6 +1,5 @@
 // Keys [begin, end).
-#ifndef PS_RANGE_H_
-#define PS_RANGE_H_
+#pragma once
 
 #include <cstdint>
 
@@ -20,4 +19,3 @@ class Range {
 };
 
 }  // namespace ps
-#endif  // PS_RANGE_H_

@@ -2,8 +2,7 @@
 //
 // Copies are pointers; what is behind them lives as long as one of them. Elements are plain data:
 // they are copied as bytes.
-#ifndef PS_SARRAY_H_
-#define PS_SARRAY_H_
+#pragma once
 
 #include <algorithm>
 #include <cstring>
@@ -228,4 +227,3 @@ std::ostream& operator<<(std::ostream& out, const SArray<V>& array) {
 }
 
 }  // namespace ps
-#endif  // PS_SARRAY_H_

@@ -1,6 +1,5 @@
 // SimpleApp: requests that are a number and a string, with answers.
-#ifndef PS_SIMPLE_APP_H_
-#define PS_SIMPLE_APP_H_
+#pragma once
 
 #include <functional>
 #include <string>
@@ -48,4 +47,3 @@ class SimpleApp {
 };
 
 }  // namespace ps
-#endif  // PS_SIMPLE_APP_H_

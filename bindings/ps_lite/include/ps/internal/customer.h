@@ -1,7 +1,6 @@
 // Customer: one end of requests and responses in this process, with a thread that handles what
 // comes for it, one message at a time.
-#ifndef PS_INTERNAL_CUSTOMER_H_
-#define PS_INTERNAL_CUSTOMER_H_
+#pragma once
 
 #include <atomic>
 #include <condition_variable>
@@ -72,4 +71,3 @@ class Customer {
 };
 
 }  // namespace ps
-#endif  // PS_INTERNAL_CUSTOMER_H_

@@ -1,6 +1,5 @@
 // Environment variables, which a program may set for this library alone.
-#ifndef PS_INTERNAL_ENV_H_
-#define PS_INTERNAL_ENV_H_
+#pragma once
 
 #include <cstdlib>
 #include <memory>
@@ -23,4 +22,3 @@ class Environment {
 };
 
 }  // namespace ps
-#endif  // PS_INTERNAL_ENV_H_

@@ -1,6 +1,5 @@
 // What nodes say to each other: who, to whom, which request, and the arrays that go along.
-#ifndef PS_INTERNAL_MESSAGE_H_
-#define PS_INTERNAL_MESSAGE_H_
+#pragma once
 
 #include <sstream>
 #include <string>
@@ -59,4 +58,3 @@ struct Message {
 };
 
 }  // namespace ps
-#endif  // PS_INTERNAL_MESSAGE_H_

@@ -1,6 +1,5 @@
 // Postoffice: which nodes there are, who this one is, and who here gets which message.
-#ifndef PS_INTERNAL_POSTOFFICE_H_
-#define PS_INTERNAL_POSTOFFICE_H_
+#pragma once
 
 #include <algorithm>
 #include <functional>
@@ -96,4 +95,3 @@ class Postoffice {
 #define PS_VLOG(level) LOG_IF(INFO, (level) <= ::ps::Postoffice::Get()->verbose())
 
 }  // namespace ps
-#endif  // PS_INTERNAL_POSTOFFICE_H_

@@ -1,6 +1,5 @@
 // A queue between threads.
-#ifndef PS_INTERNAL_THREADSAFE_QUEUE_H_
-#define PS_INTERNAL_THREADSAFE_QUEUE_H_
+#pragma once
 
 #include <condition_variable>
 #include <deque>
@@ -52,4 +51,3 @@ class ThreadsafeQueue {
 };
 
 }  // namespace ps
-#endif  // PS_INTERNAL_THREADSAFE_QUEUE_H_

@@ -1,6 +1,5 @@
 // Small things that everybody includes.
-#ifndef PS_INTERNAL_UTILS_H_
-#define PS_INTERNAL_UTILS_H_
+#pragma once
 
 #include <cinttypes>
 #include <cstdint>
@@ -33,4 +32,3 @@ inline int GetEnv(const char* name, int fallback) {
 #define LL LOG(ERROR)
 
 }  // namespace ps
-#endif  // PS_INTERNAL_UTILS_H_

@@ -1,6 +1,5 @@
 // Van: the way to the other nodes, over a phub::Messenger.
-#ifndef PS_INTERNAL_VAN_H_
-#define PS_INTERNAL_VAN_H_
+#pragma once
 
 #include <atomic>
 #include <memory>
@@ -40,4 +39,3 @@ class Van {
 };
 
 }  // namespace ps
-#endif  // PS_INTERNAL_VAN_H_
