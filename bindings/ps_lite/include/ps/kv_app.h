@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <ps/base.h>
+#include <ps/internal/loan.h>
 #include <ps/simple_app.h>
 
 namespace ps {
@@ -66,16 +67,19 @@ class KVWorker : public SimpleApp {
     obj_ = nullptr;
   }
 
-  // These copy what they are given; each returns what Wait wants. Buffers for values and lens are
-  // sized where they are empty, and must else fit.
+  // What these are given is the caller's again when they return: small arrays are copied, large
+  // ones have left by then. Each returns what Wait wants. Buffers for values and lens are sized
+  // where they are empty, and must else fit.
   int Push(const std::vector<Key>& keys, const std::vector<Val>& vals,
            const std::vector<int>& lens = {}, int cmd = 0, const Callback& callback = nullptr,
            int priority = 0) {
-    return ZPush(SArray<Key>(keys), SArray<Val>(vals), SArray<int>(lens), cmd, callback, priority);
+    internal::Loan loan;
+    return ZPush(loan.Lend(keys), loan.Lend(vals), loan.Lend(lens), cmd, callback, priority);
   }
   int Pull(const std::vector<Key>& keys, std::vector<Val>* vals, std::vector<int>* lens = nullptr,
            int cmd = 0, const Callback& callback = nullptr, int priority = 0) {
-    return StartPull(SArray<Key>(keys), vals, lens, cmd, callback, priority);
+    internal::Loan loan;
+    return StartPull(loan.Lend(keys), vals, lens, cmd, callback, priority);
   }
   int PushPull(const std::vector<Key>& keys, const std::vector<Val>& vals, std::vector<Val>* outs,
                std::vector<int>* lens = nullptr, int cmd = 0, const Callback& callback = nullptr,
@@ -84,7 +88,8 @@ class KVWorker : public SimpleApp {
     if (!outs->empty()) CHECK_EQ(vals.size(), outs->size());
     SArray<int> sent_lens;
     if (lens != nullptr) sent_lens.CopyFrom(lens->data(), lens->size());
-    return StartPushPull(SArray<Key>(keys), SArray<Val>(vals), sent_lens, outs, lens, cmd, callback,
+    internal::Loan loan;
+    return StartPushPull(loan.Lend(keys), loan.Lend(vals), sent_lens, outs, lens, cmd, callback,
                          priority);
   }
 
@@ -117,14 +122,21 @@ class KVWorker : public SimpleApp {
   }
 
  private:
-  using Parts = std::map<int, KVPairs<Val>>;  // By server.
+  // What a server has answered to a pull.
+  struct Part {
+    Key first_key = 0;
+    size_t key_count = 0;
+    SArray<Val> vals;
+    SArray<int> lens;
+  };
+  using Parts = std::map<int, Part>;  // By server.
 
   template <typename Vals, typename Lens>
   int StartPull(const SArray<Key>& keys, Vals* vals, Lens* lens, int cmd, const Callback& callback,
                 int priority) {
     CHECK_NOTNULL(vals);
     const int timestamp = obj_->NewRequest(kServerGroup);
-    AddPull(timestamp, keys, vals, lens, callback);
+    AddPull(timestamp, keys.size(), vals, lens, callback);
     Send(timestamp, false, true, cmd, {keys, {}, {}, priority});
     return timestamp;
   }
@@ -133,43 +145,41 @@ class KVWorker : public SimpleApp {
                     Vals* outs, Lens* lens, int cmd, const Callback& callback, int priority) {
     CHECK_NOTNULL(outs);
     const int timestamp = obj_->NewRequest(kServerGroup);
-    AddPull(timestamp, keys, outs, lens, callback);
+    AddPull(timestamp, keys.size(), outs, lens, callback);
     Send(timestamp, true, true, cmd, {keys, vals, sent_lens, priority});
     return timestamp;
   }
 
   // When all answers are there, they are put together in the order of the keys.
   template <typename Vals, typename Lens>
-  void AddPull(int timestamp, const SArray<Key>& keys, Vals* vals, Lens* lens,
-               const Callback& callback) {
+  void AddPull(int timestamp, size_t key_count, Vals* vals, Lens* lens, const Callback& callback) {
     const std::lock_guard<std::mutex> lock(mutex_);
     pulled_[timestamp];
-    callbacks_[timestamp] = [this, timestamp, keys, vals, lens, callback] {
+    callbacks_[timestamp] = [this, timestamp, key_count, vals, lens, callback] {
       Parts parts;
       {
         const std::lock_guard<std::mutex> locked(mutex_);
         parts.swap(pulled_[timestamp]);
         pulled_.erase(timestamp);
       }
-      Join(parts, keys.size(), vals, lens);
+      Join(parts, key_count, vals, lens);
       if (callback) callback();
     };
   }
   template <typename Vals, typename Lens>
   static void Join(const Parts& parts, size_t key_count, Vals* vals, Lens* lens) {
-    std::vector<const KVPairs<Val>*> sorted;
+    std::vector<const Part*> sorted;
     size_t keys = 0;
     size_t values = 0;
     for (const auto& part : parts) {
-      if (part.second.keys.empty()) continue;
+      if (part.second.key_count == 0) continue;
       sorted.push_back(&part.second);
-      keys += part.second.keys.size();
+      keys += part.second.key_count;
       values += part.second.vals.size();
-      if (lens != nullptr) CHECK_EQ(part.second.lens.size(), part.second.keys.size());
+      if (lens != nullptr) CHECK_EQ(part.second.lens.size(), part.second.key_count);
     }
-    std::sort(sorted.begin(), sorted.end(), [](const KVPairs<Val>* a, const KVPairs<Val>* b) {
-      return a->keys.front() < b->keys.front();
-    });
+    std::sort(sorted.begin(), sorted.end(),
+              [](const Part* a, const Part* b) { return a->first_key < b->first_key; });
     CHECK_EQ(keys, key_count) << "servers answered with other keys than were asked for";
     if (sorted.size() == 1 && vals->empty()) {
       Take(vals, sorted[0]->vals);
@@ -179,7 +189,7 @@ class KVWorker : public SimpleApp {
     if (lens != nullptr) Fit(lens, key_count);
     Val* to = vals->data();
     int* to_lens = lens == nullptr ? nullptr : lens->data();
-    for (const KVPairs<Val>* part : sorted) {
+    for (const Part* part : sorted) {
       to = std::copy(part->vals.begin(), part->vals.end(), to);
       if (lens != nullptr) to_lens = std::copy(part->lens.begin(), part->lens.end(), to_lens);
     }
@@ -242,7 +252,9 @@ class KVWorker : public SimpleApp {
       const std::lock_guard<std::mutex> lock(mutex_);
       for (size_t i = 0; i < sliced.size(); ++i) {
         const int server = Postoffice::ServerRankToID(static_cast<int>(i));
-        if (sliced[i].first) asked_[{timestamp, server}] = sliced[i].second.keys;
+        if (!sliced[i].first) continue;
+        const SArray<Key>& asked = sliced[i].second.keys;
+        asked_[{timestamp, server}] = {asked.front(), asked.size()};
       }
     }
     bool is_asked = false;
@@ -278,12 +290,15 @@ class KVWorker : public SimpleApp {
     if (message.meta.pull) {
       const std::lock_guard<std::mutex> lock(mutex_);
       const auto asked = asked_.find({timestamp, message.meta.sender});
-      KVPairs<Val> part;
+      Part part;
       size_t next = 0;
       if (message.meta.same_keys && asked != asked_.end()) {
-        part.keys = asked->second;
+        part.first_key = asked->second.first;
+        part.key_count = asked->second.second;
       } else if (!message.data.empty()) {
-        part.keys = SArray<Key>(message.data[next++]);
+        const SArray<Key> keys(message.data[next++]);
+        part.key_count = keys.size();
+        if (!keys.empty()) part.first_key = keys.front();
       }
       if (message.data.size() > next) part.vals = SArray<Val>(message.data[next++]);
       if (message.data.size() > next) part.lens = SArray<int>(message.data[next]);
@@ -309,7 +324,8 @@ class KVWorker : public SimpleApp {
   std::mutex mutex_;
   std::unordered_map<int, Callback> callbacks_;
   std::unordered_map<int, Parts> pulled_;
-  std::map<std::pair<int, int>, SArray<Key>> asked_;  // Of pulls, by timestamp and server.
+  // Of pulls, by timestamp and server: the first key and how many.
+  std::map<std::pair<int, int>, std::pair<Key, size_t>> asked_;
   Slicer slicer_;
 };
 
