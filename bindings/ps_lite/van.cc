@@ -205,9 +205,14 @@ void Van::Impl::OnPeer(PeerId peer, const phub::Status& status) {
   for (const int node : nodes) OnGone(node, has_died, Name(node) + ": " + status.message());
 }
 
-void Van::Impl::OnGone(int node, bool has_died, const std::string& why) {
-  if (is_stopping_ || node == me_.id || !gone_.emplace(node, why).second) return;
+// Who ends because somebody died is not to blame: the first death is named with every later one.
+void Van::Impl::OnGone(int node, bool has_died, const std::string& reason) {
+  if (is_stopping_ || node == me_.id || gone_.count(node) != 0) return;
+  const bool is_later = !first_death_.empty() && reason.find(first_death_) == std::string::npos;
+  const std::string why = reason + (is_later ? "; before that, " + first_death_ : "");
+  gone_[node] = why;
   if (has_died) {
+    if (first_death_.empty()) first_death_ = why;
     dead_[node] = why;
     LOG(ERROR) << why;
   }

@@ -65,7 +65,7 @@ class Van::Impl {
   void OnHello(phub::PeerId peer, const Line& line);
   void OnBarrier(int node, int customer, int group, phub::PeerId peer);
   void OnBarrierDone(int customer, int group, const std::string& why);
-  void OnGone(int node, bool has_died, const std::string& why);
+  void OnGone(int node, bool has_died, const std::string& reason);
 
   void MakeBook();
   void CheckBarrier(int group);
@@ -88,7 +88,8 @@ class Van::Impl {
   std::string refusal_;          // Why the scheduler does not want this process.
   std::vector<Member> members_;  // The scheduler: as they come. Others: from the book.
   std::map<int, phub::PeerId> peers_;
-  std::map<int, std::string> gone_;               // Why.
+  std::map<int, std::string> gone_;  // Why.
+  std::string first_death_;
   std::map<int, std::string> dead_;               // Those of them that did not leave.
   std::map<int, std::vector<Waiting>> barriers_;  // The scheduler's, by group.
   std::map<std::pair<int, int>, std::vector<std::string>> released_;  // By customer and group.

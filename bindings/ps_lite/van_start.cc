@@ -71,6 +71,7 @@ void Van::Impl::Open() {
   ids_.clear();
   gone_.clear();
   dead_.clear();
+  first_death_.clear();
   barriers_.clear();
   released_.clear();
   messenger_->set_peer_handler(
