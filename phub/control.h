@@ -125,6 +125,7 @@ class Control {
   // control_join.cc: hello, proof, welcome.
   void on_hello(SessionId id, Session& session, exchange::Hello hello);
   Status check_hello(const exchange::Hello& hello) const;
+  void challenge(SessionId id, Session& session);
   void on_proof(SessionId id, Session& session, const exchange::Proof& proof);
   Result<Job*> job_for(const Session& session, const exchange::Proof& proof);
   Status may_create() const;

@@ -22,6 +22,10 @@ void Control::on_hello(SessionId id, Session& session, exchange::Hello hello) {
   const Status checked = check_hello(hello);
   if (!checked.ok()) return refuse(id, checked, who(hello));
   session.hello = std::move(hello);
+  challenge(id, session);
+}
+
+void Control::challenge(SessionId id, Session& session) {
   session.nonce = exchange::make_nonce();
   session.state = SessionState::challenged;
   send(id, exchange::Challenge{session.nonce, find(session.hello.job.name) == nullptr});
@@ -48,6 +52,8 @@ void Control::on_proof(SessionId id, Session& session, const exchange::Proof& pr
   if (session.state != SessionState::challenged) {
     return refuse(id, Status(Code::failed_precondition, "proof without a challenge"));
   }
+  // The job was there when it was challenged, and is over: what guards the next one must be said.
+  if (proof.key.empty() && find(session.hello.job.name) == nullptr) return challenge(id, session);
   Result<Job*> found = job_for(session, proof);
   if (!found.ok()) return refuse(id, found.status(), who(session.hello));
   Job& job = **found;

@@ -87,6 +87,29 @@ TEST_F(ControlTest, AWrongSecretIsRefusedAndTheSessionForgotten) {
   EXPECT_EQ(control_.snapshot().sessions_refused, 1u);
 }
 
+TEST_F(ControlTest, ARankWhoseJobEndsBeforeItsProofIsAskedAgainAndStartsTheNext) {
+  const SessionId last = join(0);
+  const SessionId next = open();
+  control_.on_message(next, {hello(1), {}});
+  const auto old = port_.last<exchange::Challenge>(next);
+  EXPECT_FALSE(old.is_new_job);
+  control_.on_close(last, Status(Code::unavailable, "connection closed"));
+  const std::string key = exchange::derive_key("secret", "job");
+  const auto prove = [&key](const exchange::Challenge& challenge) {
+    return exchange::prove(key, challenge.nonce, std::string(64, '0'), "job", 1);
+  };
+  exchange::Proof proof;
+  proof.hmac = prove(old);
+  control_.on_message(next, {proof, {}});
+  const auto again = port_.last<exchange::Challenge>(next);
+  EXPECT_TRUE(again.is_new_job);
+  EXPECT_NE(again.nonce, old.nonce);
+  proof.key = key;
+  proof.hmac = prove(again);
+  control_.on_message(next, {proof, {}});
+  EXPECT_TRUE(is_welcome(next));
+}
+
 TEST_F(ControlTest, ARankThatSaysHelloAgainGivesItsPlaceBack) {
   const SessionId first = join(0);
   control_.on_message(first, {hello(0), {}});
