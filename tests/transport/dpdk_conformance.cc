@@ -1,13 +1,15 @@
 // Goal: the dpdk fabric keeps the contract over every kind of device that needs no NIC.
 // Method: hub and workers in one process and one thread, one device of the hub's for each worker:
-// rings, memif, af_packet on veth pairs; over IPv4 and IPv6; and with losses, repeats and
-// reordering on top; and with packets gathered from where their bytes lie.
+// rings, memif, af_packet on veth pairs; over IPv4 and IPv6; with losses, repeats and reordering of
+// packets below, and of events on top (the faulty decorator); and with packets gathered from where
+// their bytes lie.
 #include <sched.h>
 
 #include "tests/transport/conformance.h"
 #include "tests/transport/dpdk_support.h"
 #include "tests/transport/lossy_wire.h"
 #include "transport/datagram.h"
+#include "transport/faulty.h"
 
 namespace phub::transport {
 namespace {
@@ -16,12 +18,19 @@ struct Manner {
   bool is_ipv4 = false;
   bool is_lossy = false;
   bool gathers = false;
+  bool is_faulty = false;
 };
+
+constexpr FaultyOptions kFaults{.seed = 53,
+                                .repeat = 0.3,
+                                .hold = 0.4,
+                                .hold_polls_max = 6,
+                                .partial_put = 0.5,
+                                .spurious_wake = 0.3};
 
 class DpdkPair final : public FabricPair {
  public:
-  DpdkPair(const dpdk::Devices& devices, const Manner& manner)
-      : is_lossy_(manner.is_lossy), gathers_(manner.gathers) {
+  DpdkPair(const dpdk::Devices& devices, const Manner& manner) : manner_(manner) {
     const bool is_ipv4 = manner.is_ipv4;
     acceptor_ = make(devices.hub, is_ipv4 ? "10.0.0.1" : "", 1);
     for (size_t i = 0; i < kConnectorCount; ++i) {
@@ -34,22 +43,25 @@ class DpdkPair final : public FabricPair {
   void settle() override { ::sched_yield(); }
   Instant now() override { return base::now(); }
   bool wakes_by_timer() const override { return true; }
-  bool allocates_on_data_path() const override { return is_lossy_; }  // Losing is the test's.
+  // Losing and holding are the test's.
+  bool allocates_on_data_path() const override { return manner_.is_lossy || manner_.is_faulty; }
+  bool takes_whole_batches() const override { return !manner_.is_faulty; }
 
  private:
   std::unique_ptr<Fabric> make(const std::vector<std::string>& devices, const std::string& ip,
                                uint32_t shard_count) {
-    std::unique_ptr<Wire> wire = dpdk::make_test_wire(devices, ip, 0, shard_count, gathers_);
-    if (is_lossy_) {
+    std::unique_ptr<Wire> wire = dpdk::make_test_wire(devices, ip, 0, shard_count, manner_.gathers);
+    if (manner_.is_lossy) {
       wire = std::make_unique<LossyWire>(std::move(wire), 7 + connectors_.size(),
                                          WireFaults{0.1, 0.1, 0.1});
     }
-    return std::make_unique<DatagramFabric>(std::move(wire),
-                                            DatagramOptions{.keepalive_ns = 10'000'000});
+    auto fabric = std::make_unique<DatagramFabric>(std::move(wire),
+                                                   DatagramOptions{.keepalive_ns = 10'000'000});
+    if (!manner_.is_faulty) return fabric;
+    return std::make_unique<FaultyFabric>(std::move(fabric), kFaults);
   }
 
-  bool is_lossy_;
-  bool gathers_;
+  Manner manner_;
   std::unique_ptr<Fabric> acceptor_;
   std::vector<std::unique_ptr<Fabric>> connectors_;
 };
@@ -63,11 +75,13 @@ constexpr Manner kIpv6{};
 constexpr Manner kLossy{.is_ipv4 = true, .is_lossy = true};
 constexpr Manner kGather{.is_ipv4 = true, .gathers = true};
 constexpr Manner kGatherLossy{.is_lossy = true, .gathers = true};
+constexpr Manner kFaulty{.is_ipv4 = true, .is_faulty = true};
 
 INSTANTIATE_FABRIC_CONFORMANCE(dpdk_ring, over(dpdk::ring_devices, kIpv6), "");
 INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv4, over(dpdk::memif_devices, kIpv4), "");
 INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_ipv6, over(dpdk::memif_devices, kIpv6), "");
 INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_lossy, over(dpdk::memif_devices, kLossy), "");
+INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_faulty, over(dpdk::memif_devices, kFaulty), "");
 INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_gather, over(dpdk::memif_devices, kGather), "");
 INSTANTIATE_FABRIC_CONFORMANCE(dpdk_memif_gather_lossy, over(dpdk::memif_devices, kGatherLossy),
                                "");

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <rte_ethdev.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -266,6 +267,39 @@ TEST(DpdkWireTest, OnlyPeersThatWereAnnouncedTeachTheirDevice) {
   before = foreign();
   ASSERT_TRUE(moves(*hub, *peer));
   EXPECT_EQ(foreign(), before);
+}
+
+// As where the kernel spreads packets over the queues by a hash (PACKET_FANOUT_HASH).
+TEST(DpdkWireTest, PacketsOfAnotherShardAreHandedOver) {
+  // Devices of its own: a started one keeps its number of queues.
+  const std::string socket = "/tmp/phub-memif-" + std::to_string(::getpid()) + "-two";
+  const std::string rest = ",id=0,socket-abstract=no,bsize=9216,socket=";
+  const std::vector<std::string> names = {"net_memif50,role=server" + rest + socket};
+  const auto first = dpdk::make_test_wire(names, "", 0, 2);
+  const auto second = dpdk::make_test_wire(names, "", 1, 2);
+  const auto worker =
+      dpdk::make_test_wire({"net_memif51,role=client" + rest + "/" + socket}, "", 0, 0);
+  ASSERT_TRUE(worker->prepare(first->address()).ok());
+  UdpPlace to = place_of(second->address());
+  to.queue = 0;  // It leaves by the queue that meets the first shard's.
+  std::array<WirePacket, 8> packets;
+  size_t got = 0;
+  for (int i = 0; i < 100 && got == 0; ++i) {  // Until the link is up.
+    ASSERT_FALSE(worker->reserve().empty());
+    worker->send(to_address(to), 100 + i);
+    worker->flush();
+    const base::Instant end = base::now() + std::chrono::milliseconds(200);
+    while (got == 0 && base::now() < end) {
+      EXPECT_EQ(first->receive(packets), 0u);
+      got = second->receive(packets);
+    }
+  }
+  ASSERT_GT(got, 0u);
+  EXPECT_EQ(packets[0].from, worker->address());
+  EXPECT_GE(packets[0].bytes.size(), 100u);
+  EXPECT_GE(first->counters().handed_over, 1u);
+  EXPECT_EQ(second->counters().handed_over, 0u);
+  EXPECT_EQ(first->counters().dropped, 0u);
 }
 
 TEST(DpdkWireTest, DevicesHaveOneOwnerAtATime) {

@@ -16,7 +16,7 @@
 namespace phub::transport::dpdk {
 namespace {
 
-const std::vector<std::string> kEal = {"--no-huge", "--no-pci", "-m", "1024"};
+const std::vector<std::string> kEal = {"--no-huge", "--no-pci", "-m", "2048"};
 
 rte_ring* make_ring(const std::string& name) {
   rte_ring* const ring = ::rte_ring_create(name.c_str(), 1024, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
