@@ -234,6 +234,7 @@ int main(int argc, char** argv) {
   for (const int end : ends) {
     PHUB_CHECK(::setsockopt(end, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
   }
+  ::unlink(socket_of(::getpid()).c_str());  // Of one that was killed and had this number.
   for (const bool is_hub : {true, false}) {
     if (::fork() != 0) continue;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -196,7 +196,7 @@ void Van::Impl::OnPeer(PeerId peer, const phub::Status& status) {
     members_.erase(std::remove_if(members_.begin(), members_.end(),
                                   [peer](const Member& one) { return one.peer == peer; }),
                    members_.end());
-    return;
+    return news_.notify_all();
   }
   std::vector<int> nodes;
   for (const auto& one : peers_) {

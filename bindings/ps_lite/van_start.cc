@@ -11,6 +11,8 @@ namespace {
 
 using phub::PeerId;
 
+constexpr std::chrono::seconds kRefusalLimit{2};
+
 std::chrono::seconds StartLimit() { return std::chrono::seconds(GetEnv("PS_START_TIMEOUT", 300)); }
 
 std::string Text(const char* name, const std::string& fallback) {
@@ -107,6 +109,8 @@ void Van::Impl::JoinJob(Lock& lock, int customer_id, int preferred_rank) {
     const std::string why = "not all nodes have joined within " + std::to_string(limit.count()) +
                             " s (PS_START_TIMEOUT): " + Missing();
     SayToAll({"refused", why});
+    // Whoever has heard it goes. Whoever sees us go first would know only that.
+    news_.wait_for(lock, kRefusalLimit, [this] { return members_.empty(); });
     lock.unlock();
     LOG(FATAL) << "start: " << why;
   }
