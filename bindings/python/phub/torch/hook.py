@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 
 from phub.errors import Error, InvalidArgument
-from phub.torch.registry import default_worker, registry_of
+from phub.registry import default_worker, registry_of
 from phub.types import Tensor, TensorSpec, data_type
 from phub.worker import Worker
 

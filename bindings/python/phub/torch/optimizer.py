@@ -9,7 +9,7 @@ import torch
 from phub.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from phub.operation import Operation
 from phub.torch import optimizer_state
-from phub.torch.registry import default_worker, registry_of
+from phub.registry import default_worker, registry_of
 from phub.types import Optimizer, OptimizerKind, Tensor, TensorSpec, data_type
 from phub.worker import Worker
 

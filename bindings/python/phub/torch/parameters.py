@@ -5,7 +5,7 @@ from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple, Unio
 
 import torch
 
-from phub.torch.registry import default_worker, registry_of
+from phub.registry import default_worker, registry_of
 from phub.types import TensorSpec
 from phub.worker import Worker
 
