@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Goal: `pip install .` builds and installs the Python package, with its programs.
-# Method: into a virtual environment of this build, which the other tests of this folder use. What
+# Method: by its wheel, into a virtual environment of this build, which the other tests of this folder use. What
 # is pinned in requirements.txt is installed when that file changes; the package every time.
 #   install.sh PYTHON SOURCE_FOLDER SCRATCH_FOLDER BUILD_FOLDER
 set -euo pipefail
@@ -16,9 +16,11 @@ if ! cmp -s "$pinned" "$scratch/installed.txt"; then
 fi
 # Not isolated and in a folder that stays, so that only what has changed is built; as the preset dev
 # builds, and as deep in the tree, so that ccache knows most of it already.
-"$scratch/venv/bin/pip" install --quiet --no-deps --no-build-isolation --force-reinstall \
+rm -rf "$scratch/wheel"
+"$scratch/venv/bin/pip" wheel --quiet --no-deps --no-build-isolation --wheel-dir "$scratch/wheel" \
   -C build-dir="$build" -C cmake.build-type=RelWithDebInfo \
   -C cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2 -g1" "$source"
+"$scratch/venv/bin/pip" install --quiet --no-deps --force-reinstall "$scratch"/wheel/phub-*.whl
 
 cd "$scratch"
 for program in phubd phubctl phub-perf; do

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from typing import Any, Dict, List, Optional, Tuple
 
 import mxnet as mx
@@ -11,6 +12,8 @@ from phub.types import Optimizer
 from phub.worker import Worker
 
 Key = Any
+# What rank 0 last told the hub: for every round that it starts from then on, of any store.
+_in_force: "weakref.WeakKeyDictionary[Worker, Tuple[float, float]]" = weakref.WeakKeyDictionary()
 _AT_WORKERS = "let each worker take the step: update_on_kvstore=False"
 
 
@@ -27,8 +30,6 @@ class Rule:
             raise Unimplemented(f"clip_gradient={optimizer.clip_gradient} at the hub: it does not "
                                 f"clip single elements; {_AT_WORKERS}")
         self.optimizer = optimizer
-        self._is_uniform = True
-        self._sent: Optional[Tuple[float, float]] = None
         self._has_warned = False
         self._rates: Dict[Key, float] = {}
 
@@ -51,12 +52,6 @@ class Rule:
         kind = "nesterov" if isinstance(mine, mx.optimizer.NAG) else "momentum"
         return Optimizer(kind, momentum=mine.momentum, **numbers)
 
-    def on_registered(self, optimizers: Dict[Key, Optimizer]) -> None:
-        """All ranks have agreed on these."""
-        self._rates = {key: each.learning_rate for key, each in optimizers.items()}
-        self._is_uniform = len(set(self._rates.values())) <= 1
-        self._sent = None
-
     def is_trained(self, key: Key) -> bool:
         """False for what never gets a gradient, as gluon says: running means."""
         parameter = self.optimizer.param_dict.get(key)
@@ -67,25 +62,16 @@ class Rule:
         trained = [key for key in self.optimizer.param_dict if self.is_trained(key)]
         return max(trained) if trained and set(trained) <= set(keys) else None
 
-    def before_push(self, worker: Worker, key: Key) -> float:
-        """Tells the hub the rate; returns what this rank multiplies its gradient by."""
+    def before_push(self, worker: Worker, key: Key) -> None:
+        """Counts the step, and tells the hub its rate, with lr_mult, and rescale_grad: rank 0."""
         mine = self.optimizer
         mine._update_count(key)
         rate, scale = mine._get_lr(key), mine.rescale_grad
-        if not self._is_uniform:
-            if rate != self._rates[key]:
-                raise Unimplemented(
-                    f"key {key!r}: learning rate {rate}, was {self._rates[key]}: the hub changes "
-                    "the rate of all tensors at once, and lr_mult has given them several; leave "
-                    f"lr_mult at 1, or {_AT_WORKERS}")
-            return scale
-        if (rate, scale) != self._sent:
-            if self._sent and self._sent[0] != rate and getattr(mine, "momentum", 0) != 0:
-                self._warn_of_momentum()
-            self._sent = (rate, scale)
-            if worker.rank == 0:
-                worker.set_step(rate, scale)
-        return 1.0
+        if self._rates.setdefault(key, rate) != rate and getattr(mine, "momentum", 0) != 0:
+            self._warn_of_momentum()
+        if worker.rank == 0 and _in_force.get(worker) != (rate, scale):
+            worker.set_step(rate, scale)
+            _in_force[worker] = (rate, scale)
 
     def _warn_of_momentum(self) -> None:
         if not self._has_warned:

@@ -49,10 +49,9 @@ def load(path: str, worker: Worker, tensors: Dict[Key, Tensor],
         except OSError as problem:
             error = problem
     data = pipe.broadcast_bytes(worker, data)
-    if error is not None:
-        raise error
     if not data:
-        raise NotFound(f"optimizer states {path}: rank 0 could not read the file")
+        raise NotFound(f"optimizer states {path}: rank 0 could not read the file"
+                       + (f": {error.strerror}" if error else "")) from error
     head, content = _parse(path, data, tensors, optimizer)
     if worker.rank == 0:
         for number, (tensor, steps) in enumerate(zip(tensors.values(), head["steps"])):

@@ -47,8 +47,9 @@ class PHub(KVStoreBase):
 
     @property
     def type(self) -> str:
-        """With "dist" and "_sync": what gluon and Module look for."""
-        return "dist_sync_phub"
+        """Without "dist" in it, as gluon's Trainer then lets batch sizes change, and parameters be
+        set while it trains: the hub can do with both."""
+        return "phub"
 
     @property
     def rank(self) -> int:
@@ -200,9 +201,7 @@ class PHub(KVStoreBase):
         self._table.tensor(entry)
         entry.initial = None
         if self._table.rule:
-            scale = self._table.rule.before_push(self._worker, entry.key)
-            if scale != 1.0:
-                values = values * values.dtype.type(scale)
+            self._table.rule.before_push(self._worker, entry.key)
         return values.astype(self._table.wire_type(entry), copy=False)
 
     def _pull(self, entry: Entry) -> np.ndarray:
@@ -251,4 +250,4 @@ def _items(key: Any, value: Any, out: Any) -> Iterator[Tuple[Key, Any, Any]]:
 
 KVStoreBase.register(PHub)
 # As a name, a Trainer with one device takes only stores that have "dist" in theirs.
-KVStoreBase.kv_registry["dist_sync_phub"] = PHub
+KVStoreBase.kv_registry["dist_phub"] = PHub

@@ -89,9 +89,6 @@ class Table:
         """Rank 0's initial values become the hub's weights."""
         started = []
         for entry in entries:
-            if entry.initial is None:
-                raise FailedPrecondition(f"key {entry.key!r}: the hub has no weights to step from; "
-                                         "broadcast them before the first push")
             data = entry.initial.astype(self.wire_type(entry))
             started.append((self._worker.broadcast(self.tensor(entry), data, 0), data))
         for operation, _ in started:
@@ -101,6 +98,10 @@ class Table:
         entries = [e for e in self._entries.values()
                    if e is wanted or e.tensor or not self.rule or self.rule.is_trained(e.key)]
         new = [entry for entry in entries if entry.tensor is None]
+        for entry in new:
+            if self.rule and entry.initial is None:
+                raise FailedPrecondition(f"key {entry.key!r}: the hub has no weights to step from; "
+                                         "broadcast them before the first push")
         pending = [entry.key for entry in entries if entry.push]
         if pending:
             raise FailedPrecondition(f"key {wanted.key!r} is new, and keys {pending} were pushed "
@@ -112,7 +113,6 @@ class Table:
             entry.tensor = tensor
             entry.has_result = False  # It was in memory of the epoch before.
         if self.rule:
-            self.rule.on_registered(rules)
             self.set_weights(new)
 
     def _spec(self, entry: Entry, optimizer: Optional[Optimizer]) -> TensorSpec:
