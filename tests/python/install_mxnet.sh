@@ -15,4 +15,4 @@ fi
 "$scratch/venv-mxnet/bin/pip" install --quiet --no-deps --force-reinstall \
   "$scratch"/wheel/phub-*.whl
 cd "$scratch"
-"$scratch/venv-mxnet/bin/python" -c 'import phub.mxnet; print(phub.mxnet.PHub.__doc__.split(";")[0])'
+"$scratch/venv-mxnet/bin/python" -c 'import phub.mxnet; print(phub.mxnet.PHub.__name__)'

@@ -43,6 +43,8 @@ def rank_of_verbs():
     see()                                               # 1 + 2, with a new key: a new epoch
     store.pushpull(7, in_place)
     seen.append(float(in_place.asnumpy().max()))        # 1 + 2
+    store.pull("w", out)                                # Its result is of the epoch before.
+    see()                                               # 1 + 1
     numbers = mx.nd.array([2 ** 40 + store.rank], dtype="int64")
     store.pushpull("count", numbers)
     store.barrier()
@@ -52,7 +54,7 @@ def rank_of_verbs():
 
 def test_verbs_mean_what_mxnets_mean(hub):
     for rank, result in enumerate(run_ranks(hub, 2, rank_of_verbs)):
-        assert result == [[5, 5, 5, 4, 4, 3, 3], 2 ** 41 + 1, rank, 2, True]
+        assert result == [[5, 5, 5, 4, 4, 3, 3, 2], 2 ** 41 + 1, rank, 2, True]
 
 
 def rank_of_large_values(sizes):

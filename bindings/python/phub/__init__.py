@@ -9,7 +9,7 @@
 
 Errors are phub.Error, with a subclass for each code. Nothing waits without a deadline.
 `python -m phub.launch -n 4 train.py` starts a hub and four workers on this machine; phub.torch is
-for PyTorch.
+for PyTorch, phub.mxnet for MXNet.
 """
 from phub.errors import (Aborted, AlreadyExists, Error, FailedPrecondition, Internal,
                          InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, TimedOut,

@@ -208,24 +208,22 @@ class PHub(KVStoreBase):
         if entry.push:
             entry.push.wait()
             entry.push = None
-            entry.has_result = True
-            return np.asarray(self._worker.pull(self._table.tensor(entry)).wait())
+            entry.result = np.asarray(self._worker.pull(self._table.tensor(entry)).wait())
+            return entry.result
         if entry.initial is not None:
             return entry.initial
-        tensor = self._table.tensor(entry)
         if self._table.rule:
-            return np.asarray(self._worker.pull(tensor).wait())
-        if not entry.has_result:
-            raise FailedPrecondition(f"key {entry.key!r}: nothing to pull: not pushed since new "
-                                     "keys appeared")
-        return np.asarray(self._worker.result(tensor))
+            return np.asarray(self._worker.pull(self._table.tensor(entry)).wait())
+        if entry.result is None:
+            raise FailedPrecondition(f"key {entry.key!r}: nothing to pull: its push failed")
+        return entry.result
 
     def _finish(self) -> None:
         """Waits for what is on its way."""
         pending, self._pending = self._pending, {}
         for exchange in pending.values():
             result = np.asarray(exchange.operation.wait())
-            exchange.entry.has_result = True
+            exchange.entry.result = None if self._table.rule else result
             arrays.fill(exchange.out, result)
 
     @staticmethod

@@ -27,7 +27,7 @@ class Entry:
         self.tensor: Optional[Tensor] = None
         self.initial: Optional[np.ndarray] = None  # Until the first push.
         self.push: Optional[Operation] = None      # Not pulled yet.
-        self.has_result = False
+        self.result: Optional[np.ndarray] = None   # Of the last push; without an optimizer.
 
     def check(self, like: NDArray) -> None:
         if like.shape != self.shape or np.dtype(like.dtype) != self.dtype:
@@ -111,7 +111,6 @@ class Table:
         specs = [self._spec(e, rules.get(e.key)) for e in entries]
         for entry, tensor in zip(entries, self._registry.replace(self._group, specs)):
             entry.tensor = tensor
-            entry.has_result = False  # It was in memory of the epoch before.
         if self.rule:
             self.set_weights(new)
 
