@@ -127,23 +127,28 @@ def test_copies_on_several_devices_are_added_first_and_16_bits_are_enough(hub):
     assert narrow != wide
 
 
-def rank_of_first_weights():
-    """Every rank begins with weights of its own: rank 0's are everybody's from the first step."""
+def rank_of_own_weights():
+    """Every rank has weights of its own: rank 0's are everybody's from the next step on."""
     contexts = [mx.cpu()]
     net = _net(_rank() + 1, contexts, "sgd")
     first = _values(net)
     trainer = _trainer(net, "sgd", kvstore="dist_phub")
-    trainer._init_kvstore()
-    trainer._init_params()
-    begin = _values(net)
+    trainer.set_learning_rate(0)
     _step(net, trainer, _batch(0, _rank()), contexts)
-    return [first, begin, _values(net)]
+    begin = _values(net)
+    for parameter in net.collect_params().values():
+        parameter.set_data(mx.nd.full(parameter.shape, _rank() + 7))
+    _step(net, trainer, _batch(1, _rank()), contexts)
+    values = np.concatenate([p.data().asnumpy().ravel() for p in net.collect_params().values()])
+    return [first, begin, np.unique(values).tolist()]
 
 
 def test_rank_0s_weights_are_everybodys(hub):
-    (first, begin, end), (other, *rest) = run_ranks(hub, 2, rank_of_first_weights)
-    assert first == begin and first != other
-    assert rest == [begin, end]
+    results = run_ranks(hub, 2, rank_of_own_weights)
+    first = results[0][0]
+    assert first != results[1][0]
+    assert [each[1] for each in results] == [first] * 2
+    assert [each[2] for each in results] == [[7]] * 2
 
 
 def rank_of_resuming(kinds, folder):
