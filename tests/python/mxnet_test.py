@@ -82,6 +82,11 @@ def _alone(kind, steps=STEPS):
     return _values(net)
 
 
+# Relative to each tensor's largest value. The hub's Adam adds epsilon after the correction of the
+# bias, MXNet's before: where gradients are tiny, that shows.
+BOUNDS = {kind: 1e-4 if kind == "adam" else 1e-5 for kind in KINDS}
+
+
 def _expect_equal(got, want, bound=1e-5):
     for mine, other in zip(got, want, strict=True):
         mine, other = np.array(mine), np.array(other)
@@ -107,7 +112,7 @@ def test_a_trainer_does_as_one_process_would(hub, at_hub):
     results = run_ranks(hub, RANKS, rank_of_training, at_hub)
     assert results == [results[0]] * RANKS
     for kind in KINDS:
-        _expect_equal(results[0][kind], _alone(kind))
+        _expect_equal(results[0][kind], _alone(kind), BOUNDS[kind] if at_hub is None else 1e-5)
 
 
 def rank_of_other_ways():
@@ -179,5 +184,5 @@ def test_training_resumes_from_saved_states(hub, tmp_path):
     assert results == [results[0]] * RANKS
     for kind in kinds:
         values, steps = results[0][kind]
-        _expect_equal(values, _alone(kind, 20))
+        _expect_equal(values, _alone(kind, 20), BOUNDS[kind])
         assert steps == 20
