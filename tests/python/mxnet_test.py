@@ -23,7 +23,7 @@ KINDS = {
     "nesterov": ("nag", {"learning_rate": 0.05, "momentum": 0.9}),
     "adam": ("adam", {"learning_rate": 0.01, "wd": 0.01}),
     "scheduled": ("sgd", {"learning_rate": 0.05}),
-    "multiplied": ("sgd", {"learning_rate": 0.05}),
+    "multiplied": ("sgd", {"learning_rate": 0.05, "wd": 0.01}),
 }
 
 
