@@ -34,10 +34,11 @@ def _rank():
 def _net(seed, contexts, kind):
     """A small one, with a parameter that gets no gradients."""
     mx.random.seed(seed)
-    net = gluon.nn.HybridSequential()
-    net.add(gluon.nn.Dense(8, activation="tanh", in_units=20),
-            gluon.nn.Dense(6, activation="tanh", in_units=8),
-            gluon.nn.Dense(5, in_units=6))
+    net = gluon.nn.HybridSequential(prefix="net_")
+    with net.name_scope():  # A Trainer numbers parameters in the order of their names.
+        net.add(gluon.nn.Dense(8, activation="tanh", in_units=20),
+                gluon.nn.Dense(6, activation="tanh", in_units=8),
+                gluon.nn.Dense(5, in_units=6))
     scale = net.params.get("scale", shape=(3,), grad_req="null", init="ones")
     net.initialize(mx.init.Xavier(), ctx=contexts)
     if kind == "multiplied":
