@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Goal: `pip install .` builds and installs the Python package, with its programs.
-# Method: by its wheel, into a virtual environment of this build, which the other tests of this folder use. What
-# is pinned in requirements.txt is installed when that file changes; the package every time.
+# Method: by its wheel, into a virtual environment of this build, which the other tests of this
+# folder use. What is pinned in requirements.txt is installed when that file changes; the package
+# every time.
 #   install.sh PYTHON SOURCE_FOLDER SCRATCH_FOLDER BUILD_FOLDER
 set -euo pipefail
 python=$1 source=$2 scratch=$3 build=$4
