@@ -55,7 +55,7 @@ class Rank:
         self._answer, answer = os.pipe()
         paths = [str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
         variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1",
-                     "PHUB_HUB": hub.address, "PHUB_SECRET": "test secret",
+                     "PHUB_HUB": hub.address if hub else "", "PHUB_SECRET": "test secret",
                      "PHUB_RANK": str(rank), "PHUB_SIZE": str(size),
                      "PHUB_JOIN_TIMEOUT_MS": "30000", "PHUB_WAIT_TIMEOUT_MS": "30000",
                      **environment}
@@ -99,7 +99,7 @@ def be_rank(call, answer):
 
 
 def start_ranks(hub, size, function, *arguments, environment=None):
-    """Starts `size` processes that call function(*arguments)."""
+    """Starts `size` processes that call function(*arguments); hub: None where they need none."""
     return [Rank(hub, rank, size, function, arguments, environment or {}) for rank in range(size)]
 
 

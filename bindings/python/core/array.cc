@@ -36,24 +36,24 @@ std::string Purpose::text() const {
          "\": " + role;
 }
 
-Array array_of(nb::handle object, DataType type, Access access, const Purpose& purpose) {
+Array memory_of(nb::handle object, Access access, const char* call) {
   Array array;
-  bool is_array = false;
   if (access == Access::write) {
     nb::ndarray<nb::c_contig, nb::device::cpu> writable;
-    is_array = nb::try_cast(object, writable, false);
-    if (is_array) array = Array(writable);
-  } else {
-    is_array = nb::try_cast(object, array, false);
+    if (nb::try_cast(object, writable, false)) return Array(writable);
+  } else if (nb::try_cast(object, array, false)) {
+    return array;
   }
-  if (!is_array) {
-    const char* const want = access == Access::write ? "writable and " : "";
-    raise(Code::invalid_argument,
-          purpose.text() + ": " + nb::type_name(object.type()).c_str() +
-              " is not an array of memory that is " + want +
-              "C-contiguous, on the CPU, and offered by DLPack or the buffer protocol; of a "
-              "torch tensor that needs gradients give detach()");
-  }
+  const char* const want = access == Access::write ? "writable and " : "";
+  raise(Code::invalid_argument,
+        std::string(call) + ": " + nb::type_name(object.type()).c_str() +
+            " is not an array of memory that is " + want +
+            "C-contiguous, on the CPU, and offered by DLPack or the buffer protocol; of a "
+            "torch tensor that needs gradients give detach()");
+}
+
+Array array_of(nb::handle object, DataType type, Access access, const Purpose& purpose) {
+  Array array = memory_of(object, access, purpose.text().c_str());
   if (array.dtype() != dlpack_type(type)) {
     raise(Code::invalid_argument, purpose.text() + ": elements are " + shown(array.dtype()) +
                                       ", the tensor's are " + std::string(to_string(type)));

@@ -32,6 +32,9 @@ struct Purpose {
 // purpose.
 Array array_of(nb::handle object, DataType type, Access access, const Purpose& purpose);
 
+// `object` as bytes to read or to write, or an InvalidArgument: "`call`: ... is not ...".
+Array memory_of(nb::handle object, Access access, const char* call);
+
 // An array over `data`, alive as long as somebody uses it: `owner` is released with the last.
 nb::object make_array(void* data, const std::vector<size_t>& shape, DataType type,
                       nb::object owner);

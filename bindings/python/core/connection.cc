@@ -4,6 +4,7 @@
 #include <span>
 
 #include "errors.h"
+#include "graveyard.h"
 #include "interpreter.h"
 #include "milliseconds.h"
 
@@ -85,7 +86,7 @@ Connection::Connection(HandlePtr handle, bool has_thread)
       has_thread_(has_thread) {}
 
 Connection Connection::connect(const ConnectArguments& arguments) {
-  bury_dead_handles();
+  bury_dead();
   const WorkerOptions options = options_of(arguments);
   Result<Worker> worker = without_gil([&] { return Worker::connect(options); });
   const bool has_thread = options.progress == Progress::thread;

@@ -1,42 +1,10 @@
 #include "handle.h"
 
 #include "errors.h"
+#include "graveyard.h"
 #include "interpreter.h"
 
 namespace phub::python {
-namespace {
-
-// Connections whose last user was a callback: their own thread cannot join itself.
-struct Graveyard {
-  std::mutex mutex;
-  std::vector<Handle*> dead;
-};
-
-Graveyard& graveyard() {
-  static auto* const yard = new Graveyard();
-  return *yard;
-}
-
-void destroy(Handle* handle) {
-  if (handle->made_in != fork_count()) return;  // Another process's.
-  if (is_inside_callback()) {
-    const std::lock_guard lock(graveyard().mutex);
-    graveyard().dead.push_back(handle);
-    return;
-  }
-  const std::shared_ptr<Garbage> garbage = handle->garbage;
-  if (PyGILState_Check() == 0) {
-    delete handle;
-    return;
-  }
-  {
-    const nb::gil_scoped_release unlocked;  // It waits, and what it ends calls back.
-    delete handle;
-  }
-  garbage->empty();
-}
-
-}  // namespace
 
 Handle::Handle(Worker connected, bool thread, std::chrono::milliseconds timeout)
     : worker(std::move(connected)),
@@ -64,17 +32,10 @@ void Handle::set_table(TensorTable table) {
 }
 
 HandlePtr make_handle(Worker worker, bool has_thread, std::chrono::milliseconds wait_timeout) {
+  const auto destroy = [](Handle* handle) {
+    bury(handle->made_in, handle->garbage, [handle] { delete handle; });
+  };
   return HandlePtr(new Handle(std::move(worker), has_thread, wait_timeout), destroy);
-}
-
-void bury_dead_handles() {
-  if (is_inside_callback()) return;
-  std::vector<Handle*> dead;
-  {
-    const std::lock_guard lock(graveyard().mutex);
-    dead.swap(graveyard().dead);
-  }
-  for (Handle* handle : dead) destroy(handle);
 }
 
 nb::object make_owner(HandlePtr handle) {

@@ -1,7 +1,6 @@
 // One connection, shared by the Worker of Python and by the arrays that lie in its memory.
 //
-// The last of them destroys it: without the GIL, never on a thread of the library, and not at all
-// in a forked child, where the library's thread is missing and the sockets are the parent's.
+// The last of them destroys it, as graveyard.h says.
 #pragma once
 
 #include <phub/worker.h>
@@ -42,8 +41,6 @@ struct Handle {
 using HandlePtr = std::shared_ptr<Handle>;
 
 HandlePtr make_handle(Worker worker, bool has_thread, std::chrono::milliseconds wait_timeout);
-// Destroys what callbacks let go. REQUIRES: the GIL.
-void bury_dead_handles();
 // An owner for arrays: the connection lives as long as it.
 nb::object make_owner(HandlePtr handle);
 

@@ -8,7 +8,9 @@
 
 #include "connection.h"
 #include "errors.h"
+#include "graveyard.h"
 #include "interpreter.h"
+#include "messaging.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -80,14 +82,43 @@ void bind_connection(nb::module_& module) {
       .def("close", &Connection::close);
 }
 
+void bind_messaging(nb::module_& module) {
+  nb::class_<StartedTransfer>(module, "StartedTransfer", nb::is_weak_referenceable())
+      .def_prop_ro("peer", &StartedTransfer::peer)
+      .def_prop_ro("bytes", &StartedTransfer::bytes)
+      .def("wait", &StartedTransfer::wait, "timeout"_a)
+      .def("wait_for", &StartedTransfer::wait_for, "timeout"_a)
+      .def("done", &StartedTransfer::is_done)
+      .def("error", &StartedTransfer::error)
+      .def("cancel", &StartedTransfer::cancel)
+      .def("call_when_done", &StartedTransfer::call_when_done, "function"_a);
+  nb::class_<Messaging>(module, "Messaging", nb::is_weak_referenceable())
+      .def_prop_ro("address", &Messaging::address)
+      .def_prop_ro("is_foreign", &Messaging::is_foreign)
+      .def_prop_ro("is_closed", &Messaging::is_closed)
+      .def("connect", &Messaging::connect, "address"_a, "timeout"_a)
+      .def("wait_for_peer", &Messaging::wait_for_peer, "number"_a, "timeout"_a)
+      .def("number_of", &Messaging::number_of, "peer"_a)
+      .def("describe", &Messaging::describe, "peer"_a)
+      .def("error_of", &Messaging::error_of, "peer"_a)
+      .def("has_left", &Messaging::has_left, "peer"_a)
+      .def("peers", &Messaging::peers)
+      .def("disconnect", &Messaging::disconnect, "peer"_a)
+      .def("send", &Messaging::send, "peer"_a, "tag"_a, "parts"_a)
+      .def("receive", &Messaging::receive, "peer"_a, "tag"_a, "memory"_a)
+      .def("close", &Messaging::close);
+  module.def("open_messenger", &Messaging::open, "name"_a, "number"_a, "secret"_a, "listen"_a,
+             "advertise"_a, "shared_memory"_a, "peer_timeout"_a, "linger"_a);
+}
+
 }  // namespace
 
 NB_MODULE(_core, module) {
   nb::set_leak_warnings(false);  // A program that ends by an exception keeps what its frames hold.
   watch_forks();
   module.def("set_error_factory", &set_error_factory, "factory"_a);
-  module.def("end", [] {  // At exit, when every Worker is closed.
-    bury_dead_handles();
+  module.def("end", [] {  // At exit, when every Worker and Messenger is closed.
+    bury_dead();
     {
       const nb::gil_scoped_release unlocked;
       close_python();
@@ -102,4 +133,5 @@ NB_MODULE(_core, module) {
              "network"_a = nb::none());
   bind_operation(module);
   bind_connection(module);
+  bind_messaging(module);
 }

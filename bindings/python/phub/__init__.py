@@ -14,14 +14,15 @@ for PyTorch, phub.mxnet for MXNet.
 from phub.errors import (Aborted, AlreadyExists, Error, FailedPrecondition, Internal,
                          InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, TimedOut,
                          Unavailable, Unimplemented)
+from phub.messenger import ANY_PEER, Messenger, Transfer
 from phub.operation import Operation
 from phub.types import (DataType, Optimizer, OptimizerKind, ReduceOp, StateKind, Tensor,
                         TensorSpec)
 from phub.worker import Worker
 
 __all__ = [
-    "Aborted", "AlreadyExists", "DataType", "Error", "FailedPrecondition", "Internal",
-    "InvalidArgument", "NotFound", "Operation", "Optimizer", "OptimizerKind", "PermissionDenied",
-    "ReduceOp", "ResourceExhausted", "StateKind", "Tensor", "TensorSpec", "TimedOut",
-    "Unavailable", "Unimplemented", "Worker",
+    "ANY_PEER", "Aborted", "AlreadyExists", "DataType", "Error", "FailedPrecondition", "Internal",
+    "InvalidArgument", "Messenger", "NotFound", "Operation", "Optimizer", "OptimizerKind",
+    "PermissionDenied", "ReduceOp", "ResourceExhausted", "StateKind", "Tensor", "TensorSpec",
+    "TimedOut", "Transfer", "Unavailable", "Unimplemented", "Worker",
 ]

@@ -1,18 +1,13 @@
 """The client: one training process's view of the hub."""
 from __future__ import annotations
 
-import atexit
-import os
-import weakref
 from types import TracebackType
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Type, Union
 
-from phub import _core
+from phub import _core, lifetime
 from phub.deadlines import Deadlines
 from phub.operation import Operation
 from phub.types import StateKind, Tensor, TensorSpec, _member, data_type
-
-_workers: "weakref.WeakSet[Worker]" = weakref.WeakSet()
 
 
 class Worker:
@@ -55,7 +50,7 @@ class Worker:
         self.tensors: List[Tensor] = []
         self._results: List[Any] = []
         self._deadlines = Deadlines(self._core.wait_timeout)
-        _workers.add(self)
+        lifetime.track(self)
 
     def __enter__(self) -> Worker:
         return self
@@ -214,18 +209,7 @@ class Worker:
         """
         if self._core.is_foreign:
             return
-        _workers.discard(self)
+        lifetime.forget(self)
         self._deadlines.close()
         self._results = []
         self._core.close()
-
-
-def _close_all() -> None:
-    for worker in list(_workers):
-        worker.close()
-    _core.end()
-
-
-# What a child inherits is its parent's: not to be touched, not even by closing it.
-os.register_at_fork(after_in_child=_workers.clear)
-atexit.register(_close_all)
