@@ -4,15 +4,13 @@ Method: real ranks, each with a group of both backends, which must leave the sam
 tensors; sums also bit-identical on all ranks. Ranks are killed, late, or leave.
 """
 import os
-import signal
 from datetime import timedelta
 
-import pytest
 import torch
 import torch.distributed as dist
 
 import phub.torch  # noqa: F401 (makes the backend known)
-from gang import run_ranks, start_ranks
+from gang import run_ranks
 
 SIZE = 4
 

@@ -159,8 +159,8 @@ class Messenger:
     def receive(self, peer: int, tag: int, memory: Any) -> Transfer:
         """Starts to receive the next message with this tag, of this peer or ANY_PEER.
 
-        memory: a writable C-contiguous array that all parts fit into, one after another; the message
-        may be shorter (Transfer.bytes).
+        memory: a writable C-contiguous array that all parts fit into, one after another; the
+        message may be shorter (Transfer.bytes).
         """
         return self._start(self._core.receive(peer, tag, memory))
 

@@ -294,6 +294,8 @@ class ProcessGroup(dist.ProcessGroup):
             self._watch.forget(work)
             if error is None:
                 error = self._mesh.error_of_size(what, pending)
+            elif work.reason is None:
+                error = self._mesh.blame(what, rank, error, grace=0)
             if error is None and pending[2] is not None:
                 flat.write_back()
             work.finish(error, self._mesh.source_of(pending))

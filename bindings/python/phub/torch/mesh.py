@@ -117,8 +117,8 @@ class Mesh:
     def wait(self, what: str, pending: Sequence[Pending], deadline: float) -> None:
         """Returns when all have ended; raises with `what`, and who is to blame, and why.
 
-        TimedOut: names all who are late. Unavailable: names who died. Aborted: another rank gave up;
-        says why.
+        TimedOut: names all who are late. Unavailable: names who died. Aborted: another rank gave
+        up; says why.
         """
         for rank, transfer, want in pending:
             try:
@@ -129,7 +129,7 @@ class Mesh:
                         raise TimedOut(f"{what}: {self.text_of(late)} did not take part in time")
             except TimedOut:
                 raise
-            except Unavailable as error:
+            except Error as error:
                 raise self.blame(what, rank, error) from None
             error = self.error_of_size(what, (rank, transfer, want))
             if error is not None:
@@ -148,17 +148,24 @@ class Mesh:
             if error is not None and not self.messenger.has_left(peer):
                 raise Unavailable(f"{what}: {self.text_of([rank])} died: {error}")
 
-    def blame(self, what: str, rank: int, error: Error) -> Error:
+    def blame(self, what: str, rank: int, error: Error, grace: float = _GRACE) -> Error:
         """The failure behind `error` of a transfer with `rank`, who may only have left because of
-        another's death."""
-        pause, end = threading.Event(), time.monotonic() + _GRACE
-        while time.monotonic() < end:
+        another's death: that one has `grace` seconds to show."""
+        if error is self._failure or not isinstance(error, Unavailable):
+            return error if what in str(error) else self._about(what, rank, error)
+        pause, end = threading.Event(), time.monotonic() + grace
+        while True:
             try:
                 self.check(what)
             except Error as first:
                 return first
+            if time.monotonic() >= end:
+                return self._about(what, rank, error)
             pause.wait(0.01)
-        return Unavailable(f"{what}: {self.text_of([rank])}: {error}")
+
+    def _about(self, what: str, rank: int, error: Error) -> Error:
+        who = "" if rank == ANY_PEER else f"{self.text_of([rank])}: "
+        return type(error)(f"{what}: {who}{error}")
 
     def fail(self, error: Error) -> None:
         """Everything raises `error` from now on, here and at all other ranks."""

@@ -25,6 +25,7 @@ class Work(dist.Work):
     def __init__(self, what: str, tensors: List[torch.Tensor]):
         super().__init__()
         self.what = what
+        self.reason: Optional[Error] = None  # Why it is cancelled.
         self._tensors = tensors
         self._end = threading.Event()
         self._lock = threading.Lock()
@@ -41,7 +42,7 @@ class Work(dist.Work):
             if self._is_over:
                 return
             self._is_over = True
-        self._error, self._source = error, source
+        self._error, self._source = error and (self.reason or error), source
         self._end.set()
         self._ended.set_result(None)
 
@@ -177,6 +178,7 @@ class Watch:
             for work, (deadline, pending) in works:
                 error = self._error_of(work, deadline, pending, is_closed)
                 if error is not None:
+                    work.reason = error
                     pending[1].cancel()
                     work.finish(error)
                     self.forget(work)
@@ -198,7 +200,8 @@ class Watch:
             return None
         if pending[0] == ANY_PEER:
             return TimedOut(f"{work.what}: no rank has sent anything in time")
-        return TimedOut(f"{work.what}: {self._mesh.text_of([pending[0]])} did not take part in time")
+        who = self._mesh.text_of([pending[0]])
+        return TimedOut(f"{work.what}: {who} did not take part in time")
 
 
 def seconds_of(options: Any, default: float) -> float:
