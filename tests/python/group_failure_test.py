@@ -158,7 +158,8 @@ def rank_that_forks(path):
     _start(path)
     child = os.fork()
     if child == 0:
-        said = [_said(dist.barrier)[0], _said(lambda: dist.send(torch.ones(1), 1 - dist.get_rank()))[0]]
+        calls = (dist.barrier, lambda: dist.send(torch.ones(1), 1 - dist.get_rank()))
+        said = [_said(call)[0] for call in calls]
         sys.exit(0 if said == ["FailedPrecondition"] * 2 else 1)
     status = os.waitpid(child, 0)[1]
     value = torch.ones(30_000)

@@ -99,7 +99,8 @@ def rank_of_training(path, way):
     dist.destroy_process_group()
     # Adam divides by roots of squares: small sums in another order are seen.
     before = _flat(_model().parameters())
-    return [(got - want).abs().max().item(), (got - before).abs().max().item(), all(torch.equal(got, other) for other in equal)]
+    return [(got - want).abs().max().item(), (got - before).abs().max().item(),
+            all(torch.equal(got, other) for other in equal)]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -16,6 +16,8 @@ from phub.torch.mesh import Mesh, Pending
 from phub.torch.reductions import Reduction
 
 _SMALL_BYTES = 16 << 10  # Up to here one exchange of everything is faster than two of parts.
+# Of one all-reduce at a time: what lies between the ranks stays in caches, and is not new memory.
+_SEGMENT_BYTES = 8 << 20
 _ALIGN = 16              # Elements that a part starts at a multiple of.
 
 
@@ -102,9 +104,10 @@ def all_reduce(exchange: Exchange, flat: torch.Tensor, reduction: Reduction) -> 
     if flat.nbytes <= _SMALL_BYTES:
         flat.copy_(_reduced(exchange, [flat] * exchange.size, reduction))
         return
-    parts = parts_of(flat, exchange.size)
-    parts[exchange.rank].copy_(_reduced(exchange, parts, reduction))
-    _share(exchange, parts)
+    for segment in flat.split(_SEGMENT_BYTES // flat.itemsize):
+        parts = parts_of(segment, exchange.size)
+        parts[exchange.rank].copy_(_reduced(exchange, parts, reduction))
+        _share(exchange, parts)
 
 
 def _share(exchange: Exchange, parts: Sequence[torch.Tensor]) -> None:
