@@ -40,6 +40,7 @@ CALLS = {
     "large": lambda: dist.all_reduce(torch.ones(4_000_000)),
     "barrier": dist.barrier,
     "receive": lambda: dist.recv(torch.zeros(10), 2),
+    "receive from a third": lambda: dist.recv(torch.zeros(10), (dist.get_rank() + 2) % 4 or 1),
     "any": lambda: dist.recv(torch.zeros(10)),
     "future": lambda: dist.all_reduce(torch.ones(10), async_op=True).get_future().wait(),
 }

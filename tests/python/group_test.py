@@ -178,7 +178,7 @@ def rank_of_forms(path):
     _start(path)
     rank = dist.get_rank()
     said = {}
-    mean = torch.full((40_000,), float(rank))
+    mean = torch.full((3_000_001,), float(rank))  # Of several segments.
     dist.all_reduce(mean, dist.ReduceOp.AVG)
     said["mean"] = mean.unique().tolist()
     turned = torch.full((3, 4), rank).t()

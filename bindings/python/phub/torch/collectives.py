@@ -51,7 +51,7 @@ class Exchange:
         return self._pending[-1]
 
     def wait(self, one: Pending) -> None:
-        self.mesh.wait(self.what, [one], self._deadline)
+        self.mesh.wait(self.what, [one], self._deadline, self._pending)
 
     def finish(self) -> None:
         """Waits for all, and begins the next step."""

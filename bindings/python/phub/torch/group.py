@@ -263,13 +263,13 @@ class ProcessGroup(dist.ProcessGroup):
     # Single sends and receives.
 
     def send(self, tensors: Tensors, dst: int, tag: int = 0) -> Work:
-        what = f'send to {self._mesh.text_of([dst])}, tag {tag}, of group "{self._name}"'
+        what = f'send to {self._mesh.global_ranks[dst]}, tag {tag}, of group "{self._name}"'
         flat = Flat(tensors[0])
         return self._single(what, dst, tensors, flat,
                             lambda: self._mesh.send(dst, _SINGLE | tag, flat.memory))
 
     def recv(self, tensors: Tensors, src: int, tag: int = 0) -> Work:
-        what = f'receive from {self._mesh.text_of([src])}, tag {tag}, of group "{self._name}"'
+        what = f'receive from {self._mesh.global_ranks[src]}, tag {tag}, of group "{self._name}"'
         flat = Flat(tensors[0])
         return self._single(what, src, tensors, flat,
                             lambda: self._mesh.receive(src, _SINGLE | tag, flat.memory))

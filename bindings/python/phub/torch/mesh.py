@@ -114,18 +114,20 @@ class Mesh:
             f"{what}: {self.text_of([self.source_of(pending)])} sent {transfer.bytes} bytes, want "
             f"{want}: shapes or types differ between ranks")
 
-    def wait(self, what: str, pending: Sequence[Pending], deadline: float) -> None:
+    def wait(self, what: str, pending: Sequence[Pending], deadline: float,
+             beside: Sequence[Pending] = ()) -> None:
         """Returns when all have ended; raises with `what`, and who is to blame, and why.
 
-        TimedOut: names all who are late. Unavailable: names who died. Aborted: another rank gave
-        up; says why.
+        TimedOut: names all who are late, `beside` included. Unavailable: names who died.
+        Aborted: another rank gave up; says why.
         """
         for rank, transfer, want in pending:
             try:
                 while not transfer.wait_for(min(_SLICE, max(0.0, deadline - time.monotonic()))):
                     self.check(what)
                     if time.monotonic() >= deadline:
-                        late = sorted({r for r, other, _ in pending if not other.done()})
+                        late = sorted({r for r, other, _ in (*pending, *beside)
+                                       if not other.done()})
                         raise TimedOut(f"{what}: {self.text_of(late)} did not take part in time")
             except TimedOut:
                 raise
