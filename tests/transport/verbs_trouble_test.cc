@@ -49,6 +49,8 @@ TEST_F(VerbsTroubleTest, TrafficOfADeviceThatEndsGoesByTheOther) {
     next_tag_ = 0;
     faults = {};
     start(2);
+    // A way that is still looked for is not one that failed.
+    ASSERT_TRUE(until([&] { return links_down() == 0; }));
     exchange(1, [](uint32_t) {});
     if (how == std::string("taken away")) faults.event_error = EIO;
     if (how == std::string("taken any more")) faults.poll_errors = 1;
@@ -56,9 +58,10 @@ TEST_F(VerbsTroubleTest, TrafficOfADeviceThatEndsGoesByTheOther) {
     event.event_type = IBV_EVENT_CQ_ERR;
     if (how == std::string("completion queue")) faults.event = event;
     ASSERT_TRUE(until([&] { return links_down() == 1; }));
+    const uint64_t before = hub_.fabric->rails()[0].puts_sent.get();
     exchange(3, [](uint32_t) {});
     expect_all_once();
-    EXPECT_EQ(hub_.fabric->rails()[0].puts_sent.get(), kSlots / 2);
+    EXPECT_EQ(hub_.fabric->rails()[0].puts_sent.get(), before);
   }
 }
 
