@@ -1,15 +1,15 @@
 // Messages between processes, of any size: a mailbox from everybody to everybody.
 //
-//   auto messenger = Messenger::open({.name = "my-app", .number = 0});     // Listens.
-//   auto peer = messenger->connect("10.0.0.7:7100");                       // Another one's
-//   address. auto sending = messenger->send(*peer, 42, {{weights, bytes}});         // Returns at
-//   once. Status sent = sending->wait();                                         // `weights` is
-//   free again. auto message = messenger->receive(*peer, 43);                          // Waits for
-//   tag 43.
+//   auto messenger = Messenger::open({.name = "my-app", .number = 0});  // Listens.
+//   auto peer = messenger->connect("10.0.0.7:7100");         // Another one's address().
+//   auto sending = messenger->send(*peer, 42, {{weights, bytes}});  // Returns at once.
+//   Status sent = sending->wait();                           // `weights` is free again.
+//   auto message = messenger->receive(*peer, 43);            // Waits for tag 43.
 //
 // Messages from one peer with one tag arrive in the order of sending, each once. Small ones leave
-// at once; a large one waits at its sender until the receiver has a place for it, and its bytes are
-// then put there directly. On one host they go through shared memory, else over TCP.
+// at once; a large one waits at its sender until the receiver has a place for it. Its bytes go
+// there by way of the link's slots (one copy here). On one host they go through shared memory, else
+// TCP.
 //
 // Thread-safety: any thread may call anything. Callbacks run on the library's thread: they must not
 // block (nothing else moves meanwhile), and may send.

@@ -269,6 +269,47 @@ TEST(DpdkWireTest, OnlyPeersThatWereAnnouncedTeachTheirDevice) {
   EXPECT_EQ(foreign(), before);
 }
 
+// A ring that nobody empties, for now: what is sent must wait for it, and none may be lost.
+TEST(DpdkWireTest, ADeviceThatIsBehindMakesSendersWaitAndOneThatIsStuckDoesNot) {
+  const auto& names = dpdk::memif_devices();
+  const auto hub = dpdk::make_test_wire(names.hub, "", 0, 1);
+  const auto peer = dpdk::make_test_wire({names.workers[0]}, "", 0, 0);
+  ASSERT_TRUE(hub->prepare(peer->address()).ok());
+  ASSERT_TRUE(peer->prepare(hub->address()).ok());
+  std::array<WirePacket, 32> packets;
+  const auto send = [&] {
+    if (peer->reserve().empty()) return false;
+    peer->send(hub->address(), 100);
+    return true;
+  };
+  const base::Instant end = base::now() + std::chrono::seconds(20);
+  for (bool is_up = false; !is_up && base::now() < end; is_up = hub->receive(packets) > 0) {
+    send();
+    peer->flush();
+  }
+  const auto empty = [&] {
+    size_t sum = 0;
+    for (size_t got = 1; got > 0; sum += got) {
+      peer->flush();
+      got = hub->receive(packets);
+    }
+    return sum;
+  };
+  empty();
+  const uint64_t before = peer->counters().dropped;
+  size_t sent = 0;
+  while (sent < 10'000 && send()) ++sent;
+  ASSERT_LT(sent, 10'000u) << "nothing made the sender wait";
+  EXPECT_EQ(peer->counters().dropped, before);
+  EXPECT_EQ(empty(), sent);
+  EXPECT_TRUE(send()) << "there is room again";
+
+  // And for ever: then the others' packets matter more.
+  for (size_t tries = 0; tries < 100'000 && peer->counters().dropped == before; ++tries) send();
+  EXPECT_GT(peer->counters().dropped, before);
+  empty();
+}
+
 // As where the kernel spreads packets over the queues by a hash (PACKET_FANOUT_HASH).
 TEST(DpdkWireTest, PacketsOfAnotherShardAreHandedOver) {
   // Devices of its own: a started one keeps its number of queues.
