@@ -223,7 +223,13 @@ void pump_fabric(const Run& run) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) return 2;
+  const std::string what = argc < 4 ? "" : argv[1];
+  if (what != "bare" && what != "fabric" && what != "gather") {
+    std::fprintf(stderr,
+                 "usage: phub-dpdk-pump bare|fabric|gather BSIZE SECONDS "
+                 "[PUT_BYTES [LOSS_PERCENT [SEED]]]\n");
+    return 2;
+  }
   Run run{.bsize = static_cast<uint32_t>(std::atoi(argv[2])), .seconds = std::atof(argv[3])};
   if (argc > 4) run.put_bytes = static_cast<uint32_t>(std::atoi(argv[4]));
   if (argc > 5) run.loss = std::atof(argv[5]) / 100;
@@ -240,9 +246,9 @@ int main(int argc, char** argv) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     keep_to_core(is_hub ? 0 : 1);
     run.is_hub = is_hub;
-    run.gathers = std::string(argv[1]) == "gather";
+    run.gathers = what == "gather";
     run.peer = ends[is_hub ? 0 : 1];
-    if (std::string(argv[1]) == "bare") {
+    if (what == "bare") {
       pump_bare(run);
     } else {
       pump_fabric(run);

@@ -20,7 +20,7 @@ int report(const phub::Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int rounds = argc > 1 ? std::atoi(argv[1]) : 1000;
+  const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 1000;
   const auto options = phub::WorkerOptions::from_environment();
   if (!options.ok()) return report(options.status());
   auto worker = phub::Worker::connect(*options);
