@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "tests/transport/conformance.h"
+#include "tests/transport/conformance_faults.h"
 #include "tests/transport/dpdk_support.h"
 #include "tests/transport/lossy_wire.h"
 #include "transport/datagram.h"
@@ -20,13 +21,6 @@ struct Manner {
   bool gathers = false;
   bool is_faulty = false;
 };
-
-constexpr FaultyOptions kFaults{.seed = 53,
-                                .repeat = 0.3,
-                                .hold = 0.4,
-                                .hold_polls_max = 6,
-                                .partial_put = 0.5,
-                                .spurious_wake = 0.3};
 
 class DpdkPair final : public FabricPair {
  public:
@@ -58,7 +52,7 @@ class DpdkPair final : public FabricPair {
     auto fabric = std::make_unique<DatagramFabric>(std::move(wire),
                                                    DatagramOptions{.keepalive_ns = 10'000'000});
     if (!manner_.is_faulty) return fabric;
-    return std::make_unique<FaultyFabric>(std::move(fabric), kFaults);
+    return std::make_unique<FaultyFabric>(std::move(fabric), kConformanceFaults);
   }
 
   Manner manner_;

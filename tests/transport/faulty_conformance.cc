@@ -2,27 +2,21 @@
 #include <array>
 
 #include "tests/transport/conformance.h"
+#include "tests/transport/conformance_faults.h"
 #include "transport/faulty.h"
 #include "transport/sim.h"
 
 namespace phub::transport {
 namespace {
 
-constexpr FaultyOptions kFaults{.seed = 53,
-                                .repeat = 0.3,
-                                .hold = 0.4,
-                                .hold_polls_max = 6,
-                                .partial_put = 0.5,
-                                .spurious_wake = 0.3};
-
 class FaultyPair final : public FabricPair {
  public:
   explicit FaultyPair(Traits traits)
       : network_({.seed = 53, .traits = traits}),
-        acceptor_(network_.make_fabric(NodeId{0}), kFaults) {
+        acceptor_(network_.make_fabric(NodeId{0}), kConformanceFaults) {
     for (uint32_t i = 0; i < kConnectorCount; ++i) {
       connectors_.push_back(
-          std::make_unique<FaultyFabric>(network_.make_fabric(NodeId{1 + i}), kFaults));
+          std::make_unique<FaultyFabric>(network_.make_fabric(NodeId{1 + i}), kConformanceFaults));
     }
   }
   Fabric& acceptor() override { return acceptor_; }
